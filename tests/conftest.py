@@ -1,0 +1,77 @@
+"""What every test stands on: no credentials of the developer's, hypothesis' profiles, the fake AWS, a throw-away home."""
+
+import os
+import sys
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+# The machine decides how long an example takes, not the code. `ci` is the default on every push; `nightly` runs long.
+settings.register_profile("ci", deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("nightly", settings.get_profile("ci"), max_examples=2_000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+LEAKING = ("AWS_", "STRONGROOM", "OP_", "PROTON_PASS_", "XDG_")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_developer(tmp_path_factory):
+    """The developer's own credentials, settings and home stay out of every test, in-process ones too."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            if name.startswith(LEAKING):
+                patch.delenv(name)
+        patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+        patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        yield
+
+
+@pytest.fixture(scope="session")
+def _cloud_server():
+    from fakes.cloud import Cloud
+
+    with Cloud().serve() as cloud:
+        yield cloud
+
+
+@pytest.fixture
+def cloud(_cloud_server):
+    """The fake AWS, empty."""
+    _cloud_server.reset()
+    yield _cloud_server
+    _cloud_server.reset()
+
+
+@pytest.fixture
+def home(tmp_path):
+    """A throw-away home with a file keystore, and ways to run strongroom in it."""
+    from harness.home import Home
+
+    return Home(tmp_path)
+
+
+@pytest.fixture
+def c1(home, cloud):
+    """The home with config C1, its keys stored, and an AWS that knows them."""
+    from harness.home import config_c1
+
+    config_c1(home, cloud)
+    return home
+
+
+@pytest.fixture
+def tty(home):
+    """Start strongroom on a terminal: ``with tty("exec", "jon") as t: t.expect("MFA"); t.send("123456\\n")``."""
+    if sys.platform == "win32":
+        pytest.skip("Windows has no pseudo-terminals that a test can drive")
+    from harness.terminal import Terminal
+
+    opened = []
+
+    def start(*argv, **settings):
+        opened.append(Terminal(home, argv, **settings))
+        return opened[-1]
+
+    yield start
+    for terminal in opened:
+        terminal.close()
