@@ -4,6 +4,7 @@
 BIN := .venv/bin
 
 # Tests and the demo keep their temporary files in the clone: what one of them forgets to remove is found here.
+# (scripts/environment makes the directory.)
 export TMPDIR := $(CURDIR)/.tmp
 export NO_MKDOCS_2_WARNING := 1
 
@@ -40,7 +41,6 @@ docs: environment
 	@$(BIN)/mkdocs build --strict
 
 environment:
-	@mkdir -p $(TMPDIR)
 	@scripts/environment
 
 clean:
