@@ -1,0 +1,434 @@
+"""Items as encrypted files in one directory: the store that aws-vault calls ``file``, readable by both, both ways.
+
+One item is one file: its name is `filenames.encode` of the key, its content the item's JSON under a passphrase
+(`jwe`). The directory holds nothing else, because aws-vault takes every entry for an item. Names, and so profiles,
+device serials and expiry times, can be read by whoever can read the directory.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import sys
+import time
+
+from strongroom.errors import ConfigError, ItemDamaged, ItemNotFound, KeystoreError, KeystoreLocked
+from strongroom.keystore import Item, jwe
+from strongroom.keystore.filenames import TEMPORARY_PREFIX, TEMPORARY_SUFFIX, decode, encode, is_temporary
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from strongroom.keystore import Ask
+
+# The largest item: far above any session or key, low enough that a wrong file does not fill the memory.
+LIMIT_BYTES = 1 << 20
+# How often a passphrase is asked before giving up.
+TRIES = 3
+# A passphrase is proved on this many items at most: each costs a key derivation, and one that opens is enough.
+PROOFS = 16
+# A temporary file that is older than this belongs to a process that was killed.
+LEFTOVER_SECONDS = 3600
+
+# Without O_NONBLOCK a named pipe in an item's place would hang the reader. Windows knows neither, but text mode.
+_READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+
+
+def open(settings: Mapping[str, str | int | None], ask: Ask) -> FileKeystore:  # noqa: A001 - the family's shape
+    """Open the store: ``file_dir`` is its directory, which need not exist.
+
+    Raises:
+        ConfigError: ``file_iterations`` is outside of what readers accept.
+    """
+    passphrase = settings.get("file_passphrase")
+    return FileKeystore(
+        str(settings["file_dir"]),
+        ask,
+        passphrase=None if passphrase is None else str(passphrase),
+        iterations=int(settings.get("file_iterations") or jwe.DEFAULT_ITERATIONS),
+    )
+
+
+class FileKeystore:
+    """A directory of encrypted items.
+
+    Args:
+        directory: Where; made on the first write.
+        ask: How to ask for the passphrase, at most once per process unless it is wrong.
+        passphrase: Known already, so nobody is asked. May be empty.
+        iterations: How often new items hash the passphrase; items keep the count they were written with.
+    """
+
+    __slots__ = ("_ask", "_iterations", "_passphrase", "_proved", "location", "warnings")
+
+    def __init__(
+        self, directory: str, ask: Ask, *, passphrase: str | None = None, iterations: int = jwe.DEFAULT_ITERATIONS
+    ) -> None:
+        if not jwe.MIN_ITERATIONS <= iterations <= jwe.MAX_ITERATIONS:
+            raise ConfigError(
+                f"file_iterations is {iterations}, which is not between {jwe.MIN_ITERATIONS} and {jwe.MAX_ITERATIONS}"
+            )
+        self.location = directory
+        self.warnings: list[str] = []
+        self._ask = ask
+        self._iterations = iterations
+        self._passphrase = None if passphrase is None else _bytes(passphrase)
+        self._proved = False  # whether this passphrase has opened an item
+
+    # Reading
+
+    def listing(self) -> dict[str, float | None]:
+        """Tell which items there are, and when each was last written; needs no passphrase and makes no directory.
+
+        Files that cannot be items are left out; one that is empty or cut short is in, because it was one.
+        """
+        found: dict[str, float | None] = {}
+        loose = []
+        for name, status in self._entries():
+            key = decode(name)
+            if key not in found or _canonical(name):
+                found[key] = status.st_mtime
+            if status.st_mode & 0o077:
+                loose.append(key)
+        if loose and sys.platform != "win32":
+            more = f" and {len(loose) - 1} more" if len(loose) > 1 else ""
+            self._warn(f"item {loose[0]!r}{more} in {self.location}: others may read the file (chmod 600)")
+        return found
+
+    def get(self, key: str) -> Item:
+        """Open one item; the errors are those of the contract."""
+        for path in self._paths(key):
+            token = self._read(key, path)
+            if token is not None:
+                return Item.from_json(key, self._open(key, token))
+        raise ItemNotFound(key, f"no item {key!r} in {self.location}")
+
+    def _paths(self, key: str) -> Iterator[str]:
+        """Where an item may be: the file of its name; then, found by a listing, other spellings of that name.
+
+        Other spellings come from other programs and from other systems, where other characters are encoded.
+        """
+        try:
+            name = encode(key)
+        except ValueError as error:
+            raise ItemNotFound(key, f"no item {key!r} in {self.location}: {error}") from None
+        yield os.path.join(self.location, name)
+        for other, _ in self._entries():
+            if other != name and decode(other) == key:
+                yield os.path.join(self.location, other)
+
+    def _entries(self) -> Iterator[tuple[str, os.stat_result]]:
+        """Yield the name and status of every file that is an item, and look at the directory's own mode."""
+        try:
+            with os.scandir(self.location) as entries:
+                self._look_at_directory()
+                for entry in entries:
+                    try:
+                        status = entry.stat()
+                    except FileNotFoundError:
+                        continue  # removed since, or a link to nowhere
+                    if stat.S_ISREG(status.st_mode) and not is_temporary(entry.name) and not _is_foreign(entry.path):
+                        yield entry.name, status
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise KeystoreError(f"cannot list {self.location}: {_reason(error)}") from error
+
+    def _look_at_directory(self) -> None:
+        if sys.platform == "win32":
+            return
+        status = os.stat(self.location)
+        if status.st_mode & 0o077:
+            mode = stat.S_IMODE(status.st_mode)
+            self._warn(f"{self.location} is open to other users (mode {mode:04o}; chmod 700 {self.location})")
+
+    def _read(self, key: str, path: str) -> bytes | None:
+        """Read the content of an item's file, or None if there is none."""
+        try:
+            descriptor = os.open(path, _READ)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise KeystoreError(f"cannot read item {key!r} ({path}): {_reason(error)}") from error
+        try:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise ItemDamaged(key, f"item {key!r} cannot be used: {path} is not a file")
+            if status.st_size > LIMIT_BYTES:
+                size = f"{status.st_size} bytes, and no item is larger than {LIMIT_BYTES}"
+                raise ItemDamaged(key, f"item {key!r} cannot be used: {path} has {size}")
+            if not status.st_size:
+                raise ItemDamaged(key, f"item {key!r} is damaged: {path} is empty")
+            return _read_all(descriptor, status.st_size)
+        except OSError as error:
+            raise KeystoreError(f"cannot read item {key!r} ({path}): {_reason(error)}") from error
+        finally:
+            os.close(descriptor)
+
+    # The passphrase
+
+    def _open(self, key: str, token: bytes) -> bytes:
+        """Decrypt an item, asking for the passphrase if it is not known yet."""
+        try:
+            sealed = jwe.parse(token)
+            if self._passphrase is not None:
+                return self._try(key, sealed, self._passphrase)
+            message = f'Enter passphrase to unlock "{self.location}": '
+            for left in reversed(range(TRIES)):
+                passphrase = _bytes(self._ask(message, confirm=False))
+                try:
+                    return self._try(key, sealed, passphrase)
+                except KeystoreLocked:
+                    if not left:
+                        raise
+                message = f'Wrong passphrase. Enter passphrase to unlock "{self.location}": '
+        except ValueError as error:
+            raise ItemDamaged(key, f"item {key!r} is damaged: {error}") from None
+        raise AssertionError
+
+    def _try(self, key: str, sealed: jwe.Sealed, passphrase: bytes) -> bytes:
+        """Open *sealed* and remember that this passphrase is right.
+
+        If it does not open, another item decides whether it is the passphrase that is wrong.
+        """
+        try:
+            plaintext = sealed.open(passphrase)
+        except KeystoreLocked:
+            if not self._proved and not self._opens_any(passphrase, self._sealed(skip=key)):
+                raise KeystoreLocked(
+                    f"wrong passphrase for {key!r} in {self.location} (or a damaged item: no other one opens with it)"
+                ) from None
+            self._remember(passphrase)
+            raise ItemDamaged(
+                key,
+                f"item {key!r} is damaged, or was written under another passphrase than the rest of {self.location}",
+            ) from None
+        self._remember(passphrase)
+        return plaintext
+
+    def _remember(self, passphrase: bytes) -> None:
+        self._passphrase, self._proved = passphrase, True
+
+    def _sealed(self, skip: str = "") -> list[jwe.Sealed]:
+        """Return some items that a passphrase can be proved on, those that live longest first."""
+        keys = [key for key in self.listing() if key != skip]
+        # The names of sessions and tokens begin or are built like this, and none of those outlives a day.
+        keys.sort(key=lambda key: (key.startswith("oidc:") or key.count(",") >= 3, key))
+        found = []
+        for key in keys[:PROOFS]:
+            try:
+                token = next(filter(None, (self._read(key, path) for path in self._paths(key))), b"")
+                found.append(jwe.parse(token))
+            except (KeystoreError, ValueError):
+                continue
+        return found
+
+    def _opens_any(self, passphrase: bytes, items: list[jwe.Sealed]) -> bool:
+        for sealed in items:
+            try:
+                sealed.open(passphrase)
+            except (KeystoreLocked, ValueError):
+                continue
+            return True
+        return False
+
+    def _passphrase_for_writing(self) -> bytes:
+        """Return a passphrase that opens what is there: a typing mistake must not make an item that nobody can read."""
+        if self._passphrase is not None and self._proved:
+            return self._passphrase
+        items = self._sealed()
+        if not items:
+            if self._passphrase is None:
+                message = f'Enter a new passphrase to protect "{self.location}": '
+                self._passphrase = _bytes(self._ask(message, confirm=True))
+            self._proved = True
+            return self._passphrase
+        if self._passphrase is not None:
+            if not self._opens_any(self._passphrase, items):
+                raise KeystoreLocked(f"wrong passphrase: it opens no item in {self.location}, so nothing was written")
+            self._proved = True
+            return self._passphrase
+        message = f'Enter passphrase to unlock "{self.location}": '
+        for _ in range(TRIES):
+            passphrase = _bytes(self._ask(message, confirm=False))
+            if self._opens_any(passphrase, items):
+                self._remember(passphrase)
+                return passphrase
+            message = f'Wrong passphrase. Enter passphrase to unlock "{self.location}": '
+        raise KeystoreLocked(f"wrong passphrase: it opens no item in {self.location}, so nothing was written")
+
+    # Writing
+
+    def set(self, item: Item) -> None:
+        """Store an item; the errors are those of the contract."""
+        try:
+            path = os.path.join(self.location, encode(item.key))
+        except ValueError as error:
+            raise KeystoreError(f"cannot store item {item.key!r} in {self.location}: {error}") from None
+        path = next(filter(os.path.lexists, self._paths(item.key)), path)
+        self._refuse_foreign(item.key, path, "overwrite")
+        passphrase = self._passphrase_for_writing()
+        token = jwe.encrypt(item.to_json(), passphrase, self._iterations)
+        if len(token) > LIMIT_BYTES:
+            size = f"{len(token)} bytes, and no item may be larger than {LIMIT_BYTES}"
+            raise KeystoreError(f"cannot store item {item.key!r}: it has {size}")
+        if not passphrase:
+            self._warn(f"the passphrase of {self.location} is empty: whoever reads its files reads the keys in them")
+        try:
+            _make_directory(os.path.realpath(self.location))
+            _replace(os.path.realpath(path), token)
+        except OSError as error:
+            raise KeystoreError(f"cannot write item {item.key!r} ({path}): {_reason(error)}") from error
+
+    def remove(self, key: str) -> None:
+        """Remove one item, under every spelling of its name; the errors are those of the contract."""
+        found = [path for path in self._paths(key) if os.path.lexists(path)]
+        if not found:
+            raise ItemNotFound(key, f"no item {key!r} in {self.location}")
+        for path in found:
+            self._refuse_foreign(key, path, "remove")
+        try:
+            for path in found:
+                os.unlink(path)
+            _sync_directory(self.location)
+        except OSError as error:
+            raise KeystoreError(f"cannot remove item {key!r} ({path}): {_reason(error)}") from error
+
+    def _refuse_foreign(self, key: str, path: str, verb: str) -> None:
+        """Leave alone what this store, or aws-vault, did not write."""
+        if os.path.lexists(path) and _is_foreign(path):
+            raise KeystoreError(f"cannot {verb} item {key!r}: {path} is not an item", "move that file away")
+
+    def _warn(self, text: str) -> None:
+        if text not in self.warnings:
+            self.warnings.append(text)
+
+
+def _bytes(passphrase: str) -> bytes:
+    """Encode a passphrase; bytes that were not UTF-8, in a variable or typed, stay the bytes they were."""
+    return passphrase.encode("utf-8", "surrogateescape")
+
+
+def _canonical(name: str) -> bool:
+    try:
+        return encode(decode(name)) == name
+    except ValueError:
+        return False
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()
+
+
+def _read_all(descriptor: int, size: int) -> bytes:
+    """Read a file to its end; one byte more than *size* is asked so that the usual case takes one call and a half."""
+    chunks = []
+    while chunk := os.read(descriptor, size + 1):
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _is_foreign(path: str) -> bool:
+    """Tell whether a file cannot be an item, by its first bytes.
+
+    An item that is empty, cut after a byte, or zeroed by a crash of the system still was an item, and so is one that
+    cannot be read just now.
+    """
+    try:
+        descriptor = os.open(path, _READ)
+    except OSError:
+        return False
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return True
+        head = os.read(descriptor, 16)
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return not jwe.PREFIX.startswith(head[: len(jwe.PREFIX)]) and bool(head.strip(b"\0"))
+
+
+def _make_directory(path: str) -> None:
+    """Make a directory and the missing ones above it, all of them closed to others."""
+    if os.path.isdir(path):
+        return
+    _make_directory(os.path.dirname(path))
+    try:
+        os.mkdir(path, 0o700)
+    except FileExistsError:
+        if not os.path.isdir(path):
+            raise
+
+
+def _replace(path: str, content: bytes) -> None:
+    """Give a file new content: a reader, or the next start after a crash, sees all of the old or all of the new.
+
+    The temporary file lies beside the directory, where aws-vault does not take it for an item; inside only if there is
+    no other way.
+    """
+    directory = os.path.dirname(path)
+    beside = os.path.dirname(directory)
+    try:
+        _write_and_rename(beside, path, content)
+    except OSError as error:
+        if error.errno not in {errno.EACCES, errno.EPERM, errno.EROFS, errno.EXDEV}:
+            raise
+        _write_and_rename(directory, path, content)
+    _sync_directory(directory)
+    _sweep(beside)
+    _sweep(directory)
+
+
+def _write_and_rename(folder: str, path: str, content: bytes) -> None:
+    temporary = os.path.join(folder, f"{TEMPORARY_PREFIX}{os.urandom(8).hex()}{TEMPORARY_SUFFIX}")
+    descriptor = os.open(temporary, _CREATE, 0o600)
+    try:
+        try:
+            rest = memoryview(content)
+            while rest:
+                rest = rest[os.write(descriptor, rest) :]
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        os.replace(temporary, path)
+    except BaseException:
+        _discard(temporary)
+        raise
+
+
+def _discard(path: str) -> None:
+    """Remove a file of no further use; if that fails, another error is on its way, and `_sweep` tries again."""
+    try:
+        os.unlink(path)
+    except OSError:
+        return
+
+
+def _sync_directory(path: str) -> None:
+    """Make a rename last; some file systems, and Windows, do not know this and need not."""
+    if sys.platform == "win32":
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in {errno.EINVAL, errno.ENOTSUP}:
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _sweep(folder: str) -> None:
+    """Remove what killed processes left; this is tidying, so nothing that goes wrong here matters."""
+    before = time.time() - LEFTOVER_SECONDS
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if is_temporary(entry.name) and entry.stat(follow_symlinks=False).st_mtime < before:
+                    os.unlink(entry.path)
+    except OSError:
+        return
