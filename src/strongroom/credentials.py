@@ -84,13 +84,11 @@ class Credentials:
         found = []
         for field in ("AccessKeyId", "SecretAccessKey", "SessionToken"):
             value = answer.get(field)
-            if not isinstance(value, str) or not value:
+            found.append(value if isinstance(value, str) else "")
+            if not found[-1]:
                 raise ValueError(f"the credentials have no {field}")
-            found.append(value)
         expiration = answer.get("Expiration")
-        if not isinstance(expiration, str):
-            raise ValueError("the credentials have no Expiration")
-        return cls(found[0], found[1], found[2], int(parse_time(expiration)))
+        return cls(*found, int(parse_time(expiration if isinstance(expiration, str) else "")))
 
     def sts_fields(self) -> dict[str, object]:
         """The fields of `from_sts`, in the order in which aws-vault writes them."""

@@ -53,9 +53,21 @@ class StrongroomError(Exception):
 
 
 class UsageError(StrongroomError):
-    """The command line, or a variable that stands in for a flag, is wrong."""
+    """The command line, or a variable that stands in for a flag, is wrong.
+
+    Args:
+        message: What is wrong.
+        hint: What to type instead.
+        word: A word that is not known, if that is what is wrong.
+        known: The words that would have been; the nearest is suggested.
+    """
 
     exit_status = 2
+
+    def __init__(self, message: str, hint: str = "", *, word: str = "", known: Iterable[str] = ()) -> None:
+        super().__init__(message, hint)
+        self.word = word
+        self.known = tuple(known)
 
 
 class ConfigError(StrongroomError):
@@ -67,11 +79,13 @@ class ProfileError(StrongroomError):
 
 
 class ProfileNotFound(ProfileError):
-    """Neither the config file nor the keystore knows the profile *name*."""
+    """Neither the config file nor the keystore knows the profile *name*; the nearest of *known* is suggested."""
 
-    def __init__(self, name: str, message: str, hint: str = "") -> None:
+    def __init__(self, name: str, message: str, hint: str = "", *, known: Iterable[str] = ()) -> None:
         super().__init__(message, hint)
         self.name = name
+        self.word = name
+        self.known = tuple(known)
 
 
 class ProfileLoop(ProfileError):

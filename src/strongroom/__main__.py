@@ -1,0 +1,7 @@
+"""``python -m strongroom``."""
+
+import sys
+
+from strongroom.cli.main import main
+
+sys.exit(main())

@@ -1,0 +1,204 @@
+"""The door to AWS: botocore, told everything explicitly, its errors translated.
+
+botocore would read the shared AWS files and run its own credential chain; strongroom must not be led by either (the
+config may name strongroom itself as ``credential_process``), so both are turned off and every setting is passed in.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import email.utils
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+import botocore.config
+import botocore.exceptions
+import botocore.session
+
+from strongroom.durations import show
+from strongroom.errors import AwsError, AwsRefused, AwsUnreachable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from strongroom.credentials import Credentials
+
+# Standard mode's own count: https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html
+ATTEMPTS = 3
+CONNECT_SECONDS = 5
+READ_SECONDS = 15
+
+# AWS refuses a signature that is older or newer than this:
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-troubleshooting.html
+CLOCK_SKEW_SECONDS = 15 * 60
+
+# Where a partition's STS is asked when no region is configured. STS is the same everywhere in a partition.
+DEFAULT_REGIONS = {
+    "aws": "us-east-1",
+    "aws-cn": "cn-north-1",
+    "aws-us-gov": "us-gov-west-1",
+    "aws-eusc": "eusc-de-east-1",
+    "aws-iso": "us-iso-east-1",
+    "aws-iso-b": "us-isob-east-1",
+    "aws-iso-e": "eu-isoe-west-1",
+    "aws-iso-f": "us-isof-south-1",
+}
+
+
+class Endpoint:
+    """Where and how a service is reached. Immutable by convention.
+
+    Args:
+        region: The region to sign for.
+        url: The address to call instead of AWS's own, or None.
+        legacy_sts: Whether STS is asked at its global address where it has one.
+        fips: Whether the FIPS endpoint is asked for.
+        dualstack: Whether the dual-stack (IPv4 and IPv6) endpoint is asked for.
+        ca_bundle: Path of a file of trusted certificates, or None for the system's.
+    """
+
+    __slots__ = ("ca_bundle", "dualstack", "fips", "legacy_sts", "region", "url")
+
+    def __init__(
+        self,
+        region: str,
+        url: str | None = None,
+        *,
+        legacy_sts: bool = False,
+        fips: bool = False,
+        dualstack: bool = False,
+        ca_bundle: str | None = None,
+    ) -> None:
+        self.region = region
+        self.url = url
+        self.legacy_sts = legacy_sts
+        self.fips = fips
+        self.dualstack = dualstack
+        self.ca_bundle = ca_bundle
+
+
+def connect(service: str, endpoint: Endpoint, credentials: Credentials) -> Any:
+    """A botocore client for *service*.
+
+    Raises:
+        AwsError: The endpoint's settings make no sense to botocore.
+    """
+    # `profile` without its environment variables: AWS_PROFILE may name anything, and must not matter here.
+    session = botocore.session.Session(session_vars={"profile": (None, None, None, None)})
+    for variable, value in (
+        ("config_file", os.devnull),
+        ("credentials_file", os.devnull),
+        ("sts_regional_endpoints", "legacy" if endpoint.legacy_sts else "regional"),
+    ):
+        session.set_config_variable(variable, value)
+    config = botocore.config.Config(
+        retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
+        connect_timeout=CONNECT_SECONDS,
+        read_timeout=READ_SECONDS,
+        use_fips_endpoint=endpoint.fips,
+        use_dualstack_endpoint=endpoint.dualstack,
+        ignore_configured_endpoint_urls=True,
+        defaults_mode="legacy",
+        user_agent_extra="strongroom",
+    )
+    with _translated(f"{service} in region {endpoint.region!r}"):
+        return session.create_client(
+            service,
+            region_name=endpoint.region,
+            endpoint_url=endpoint.url,
+            verify=endpoint.ca_bundle,
+            aws_access_key_id=credentials.access_key_id,
+            aws_secret_access_key=credentials.secret_access_key,
+            aws_session_token=credentials.session_token or None,
+            config=config,
+        )
+
+
+def call(operation: Callable[..., dict[str, Any]], name: str, **parameters: object) -> dict[str, Any]:
+    """Make one call; a parameter that is None or empty is not sent.
+
+    Raises:
+        AwsRefused: AWS answered with an error.
+        AwsUnreachable: There was no answer that makes sense.
+    """
+    sent = {key: value for key, value in parameters.items() if value}
+    with _translated(name):
+        return operation(**sent)
+
+
+@contextlib.contextmanager
+def _translated(name: str) -> Iterator[None]:
+    try:
+        yield
+    except botocore.exceptions.ClientError as error:
+        raise _refused(name, error) from error
+    except (botocore.exceptions.BotoCoreError, botocore.exceptions.HTTPClientError) as error:
+        raise _unreachable(name, error) from error
+    except (ValueError, UnicodeError) as error:
+        # Of an address without a host, of a value that cannot be sent.
+        raise AwsError(f"{name}: {_one_line(error)}", "check endpoint_url and region") from error
+
+
+def _refused(name: str, error: Any) -> AwsError:
+    answer = error.response
+    code = str(answer.get("Error", {}).get("Code", ""))
+    message = _one_line(answer.get("Error", {}).get("Message") or "no reason given")
+    metadata = answer.get("ResponseMetadata", {})
+    status = int(metadata.get("HTTPStatusCode", 0))
+    if status >= 500 and (not code or code.isdigit()):
+        return AwsUnreachable(f"{name} failed at AWS's side with HTTP status {status}", "try again in a moment")
+    hint = _hint_for(code, message, metadata.get("HTTPHeaders", {}).get("date"))
+    return AwsRefused(code, status, f"{name} was refused ({code}): {message}", hint)
+
+
+_HINTS = {
+    "InvalidClientTokenId": "the access key is deleted, inactive or of another partition: "
+    "store a current one with `strongroom add`",
+    "SignatureDoesNotMatch": "the stored secret does not belong to the stored access key id: "
+    "store both again with `strongroom add`",
+    "ExpiredToken": "the session has expired: `strongroom clear` removes stored ones",
+    "Throttling": "AWS limits the rate of calls: try again in a moment",
+    "ThrottlingException": "AWS limits the rate of calls: try again in a moment",
+    "RequestLimitExceeded": "AWS limits the rate of calls: try again in a moment",
+}
+
+
+def _hint_for(code: str, message: str, date: str | None) -> str:
+    skew = _clock_skew(date)
+    if abs(skew) > CLOCK_SKEW_SECONDS and ("Signature" in code or "Time" in code or "Expired" in code):
+        direction = "behind" if skew > 0 else "ahead of"
+        return f"this machine's clock is {show(abs(skew))} {direction} AWS's: set it, and try again"
+    if code == "AccessDenied" and "MultiFactorAuthentication" in message:
+        return "the role's trust policy asks for MFA: set mfa_serial, or check the code"
+    if code == "ValidationError" and "DurationSeconds" in message:
+        return "ask for less with --duration, or raise the role's maximum session duration"
+    return _HINTS.get(code, "")
+
+
+def _clock_skew(date: str | None) -> float:
+    """By how many seconds AWS's clock is ahead of ours, by the Date header of its answer; 0 when it has none."""
+    try:
+        return email.utils.parsedate_to_datetime(date or "").timestamp() - time.time()
+    except ValueError:
+        return 0
+
+
+def _unreachable(name: str, error: Exception) -> AwsUnreachable:
+    text = _one_line(error)
+    if isinstance(error, botocore.exceptions.SSLError):
+        hint = "if a proxy re-signs connections, name its certificate in AWS_CA_BUNDLE or ca_bundle"
+    elif "parser" in type(error).__name__.lower() or "parse" in text.lower():
+        return AwsUnreachable(
+            f"{name} was answered with something that is not AWS's format",
+            "check endpoint_url, and whether a proxy or a sign-in page stands in between",
+        )
+    elif isinstance(error, botocore.exceptions.ProxyConnectionError):
+        hint = "check HTTPS_PROXY"
+    else:
+        hint = "check the network, region and endpoint_url"
+    return AwsUnreachable(f"{name} did not reach AWS: {text}", hint)
+
+
+def _one_line(text: object) -> str:
+    return " ".join(str(text).split())[:500]

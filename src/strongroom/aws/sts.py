@@ -1,0 +1,123 @@
+"""Calls to the AWS Security Token Service: https://docs.aws.amazon.com/STS/latest/APIReference/."""
+
+from __future__ import annotations
+
+import datetime
+import time
+from typing import TYPE_CHECKING
+
+from strongroom.aws import client
+from strongroom.credentials import Credentials, show_time
+from strongroom.errors import AwsUnreachable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+    from strongroom.profiles import Profile
+
+
+def endpoint(profile: Profile) -> client.Endpoint:
+    """Where and how STS is asked on behalf of *profile*.
+
+    Without a region, STS is asked at home in the partition that the profile's ARNs name: it answers alike everywhere.
+    """
+    arn = profile.role_arn or profile.mfa_serial or ""
+    partition = arn.split(":")[1] if arn.startswith("arn:") else "aws"
+    return client.Endpoint(
+        profile.region or client.DEFAULT_REGIONS.get(partition, "us-east-1"),
+        profile.sts_endpoint_url or profile.endpoint_url,
+        legacy_sts=profile.sts_regional_endpoints == "legacy",
+        fips=bool(profile.use_fips_endpoint),
+        dualstack=bool(profile.use_dualstack_endpoint),
+        ca_bundle=profile.ca_bundle,
+    )
+
+
+def get_session_token(
+    endpoint: client.Endpoint,
+    key: Credentials,
+    *,
+    duration_seconds: int,
+    serial: str = "",
+    token_code: str = "",
+) -> Credentials:
+    """Exchange a long-term key for a session.
+
+    Args:
+        endpoint: Where STS is.
+        key: A long-term key.
+        duration_seconds: 900 to 129,600.
+        serial: The MFA device, or empty.
+        token_code: The device's code.
+
+    Raises:
+        AwsError: The call failed.
+    """
+    answer = client.call(
+        client.connect("sts", endpoint, key).get_session_token,
+        "sts GetSessionToken",
+        DurationSeconds=duration_seconds,
+        SerialNumber=serial,
+        TokenCode=token_code,
+    )
+    return _credentials("sts GetSessionToken", answer)
+
+
+def assume_role(
+    endpoint: client.Endpoint,
+    source: Credentials,
+    *,
+    role_arn: str,
+    duration_seconds: int,
+    session_name: str = "",
+    external_id: str = "",
+    serial: str = "",
+    token_code: str = "",
+    tags: Iterable[tuple[str, str]] = (),
+    transitive_tags: Iterable[str] = (),
+    source_identity: str = "",
+) -> Credentials:
+    """Assume a role.
+
+    Args:
+        endpoint: Where STS is.
+        source: Credentials that may assume the role.
+        role_arn: The role.
+        duration_seconds: 900 to 43,200, and no more than the role allows.
+        session_name: As CloudTrail shows it; by default the time in nanoseconds, so that no two are the same.
+        external_id: As agreed with the owner of the role, or empty.
+        serial: The MFA device, or empty.
+        token_code: The device's code.
+        tags: Session tags, pairs of key and value.
+        transitive_tags: The keys of tags that go on to further roles.
+        source_identity: As the role's trust policy asks, or empty.
+
+    Raises:
+        AwsError: The call failed.
+    """
+    answer = client.call(
+        client.connect("sts", endpoint, source).assume_role,
+        f"sts AssumeRole of {role_arn}",
+        RoleArn=role_arn,
+        RoleSessionName=session_name or str(time.time_ns()),
+        DurationSeconds=duration_seconds,
+        ExternalId=external_id,
+        SerialNumber=serial,
+        TokenCode=token_code,
+        Tags=[{"Key": key, "Value": value} for key, value in tags],
+        TransitiveTagKeys=list(transitive_tags),
+        SourceIdentity=source_identity,
+    )
+    return _credentials(f"sts AssumeRole of {role_arn}", answer)
+
+
+def _credentials(name: str, answer: dict[str, Any]) -> Credentials:
+    fields = dict(answer.get("Credentials") or {})
+    expiration = fields.get("Expiration")
+    if isinstance(expiration, datetime.datetime):
+        fields["Expiration"] = show_time(expiration.timestamp())
+    try:
+        return Credentials.from_sts(fields)
+    except ValueError as error:
+        raise AwsUnreachable(f"{name} was answered without credentials: {error}", "check endpoint_url") from error

@@ -1,0 +1,120 @@
+"""``add``: store a long-term access key for a profile."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from strongroom import prompt, vault
+from strongroom.cli import config_file, lineage
+from strongroom.cli.flags import Flag
+from strongroom.cli.terminal import answer
+from strongroom.credentials import Credentials
+from strongroom.errors import ProfileIncomplete, PromptUnavailable, StrongroomError, UsageError
+from strongroom.profiles import section_name
+
+if TYPE_CHECKING:
+    from strongroom.cli.flags import Arguments
+    from strongroom.cli.settings import Settings
+
+FLAGS = (
+    Flag("env", "take the key from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"),
+    Flag("add-config", "add a section to the config file if there is none, the default; --no-add-config: do not"),
+)
+WORDS = ("profile",)
+RUNS = False
+
+TEMPORARY_KEY_PREFIX = "ASIA"
+
+
+def run(arguments: Arguments, settings: Settings) -> int:
+    """Store the key, forget what was made from the one before, and see to the config file."""
+    name = arguments.words[0]
+    _check_name(name)
+    section = settings.document().section(section_name(name))
+    source = section.entries.get("source_profile") if section else None
+    if source and source.value and source.value != name:
+        raise ProfileIncomplete(
+            name,
+            "source_profile",
+            f"Your profile has a source_profile of {source.value}, adding credentials to {name} won't have any effect",
+            f"add them to {source.value}, or remove source_profile from {settings.config_path}:{source.line}",
+        )
+    adds_section = section is None and bool(arguments.values.get("add-config", True))
+    if adds_section:
+        config_file.check_section(settings, section_name(name), {})
+
+    key, mfa_serial = (_from_environment(settings), "") if arguments.on("env") else _from_human()
+    values = {"mfa_serial": mfa_serial} if mfa_serial else {}
+    if adds_section:
+        config_file.check_section(settings, section_name(name), values)
+    store = settings.vault()
+    outdated = lineage.sessions_of_key(settings, name)
+    store.store_key(name, key)
+    answer(f"Added credentials to profile {json.dumps(name, ensure_ascii=False)} in vault\n")
+    for warning in store.keystore.warnings:
+        settings.talk.warn(warning)
+    removed = store.remove(outdated)
+    if removed:
+        answer(f"Deleted {removed} existing sessions.\n")
+    if adds_section:
+        config_file.add_section(settings, section_name(name), values)
+    elif mfa_serial:
+        settings.talk.warn(
+            f"the config file was left as it is; for MFA, set mfa_serial = {mfa_serial} in section "
+            f"[{section_name(name)}] of {settings.config_path}"
+        )
+    return 0
+
+
+def _check_name(name: str) -> None:
+    if not name:
+        raise UsageError("required argument 'profile' not provided")
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(f"the profile name {name!r} is not UTF-8") from error
+    if vault.kind_of(name) != vault.CREDENTIAL:
+        raise UsageError(
+            f"a profile cannot be called {name!r}: that is how a stored {vault.kind_of(name)} is called, "
+            "and it would be taken for one"
+        )
+
+
+def _from_environment(settings: Settings) -> Credentials:
+    found = {name: settings.variable(name).strip() for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
+    for name, value in found.items():
+        if not value:
+            raise StrongroomError(f"Missing value for {name}", "set it, or leave out --env to be asked")
+    return _checked(*found.values())
+
+
+def _from_human() -> tuple[Credentials, str]:
+    try:
+        access_key_id = prompt.ask("Enter Access Key ID: ", echo="plain")
+        secret_access_key = prompt.ask("Enter Secret Access Key: ", echo="stars")
+        key = _checked(access_key_id, secret_access_key)
+        return key, prompt.ask("Enter MFA Device ARN (If MFA is not enabled, leave this blank): ", echo="plain")
+    except PromptUnavailable as error:
+        raise PromptUnavailable(
+            error.message, "run it in a terminal, or use --env with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+        ) from error
+
+
+def _checked(access_key_id: str, secret_access_key: str) -> Credentials:
+    """Refuse what cannot be a long-term key, without repeating it."""
+    for name, value in (("access key id", access_key_id), ("secret access key", secret_access_key)):
+        if not value:
+            raise StrongroomError(f"the {name} is empty", "nothing was stored")
+        if not value.isascii() or not value.isprintable() or " " in value:
+            raise StrongroomError(
+                f"the {name} holds a blank or a character that no key has",
+                "nothing was stored; check for what was copied along with it",
+            )
+    if access_key_id.startswith(TEMPORARY_KEY_PREFIX):
+        raise StrongroomError(
+            f"the access key id begins with {TEMPORARY_KEY_PREFIX}: it is a temporary key, which works only with its "
+            "session token and not for long",
+            "store a long-term key of an IAM user; it begins with AKIA",
+        )
+    return Credentials(access_key_id, secret_access_key)

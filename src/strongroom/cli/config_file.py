@@ -1,0 +1,85 @@
+"""Adding to the AWS config file without touching what is there."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import tempfile
+from typing import TYPE_CHECKING
+
+from strongroom import ini, lock
+from strongroom.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from strongroom.cli.settings import Settings
+
+
+def add_section(settings: Settings, section: str, values: Mapping[str, str]) -> None:
+    """Append a section to the config file, which is made if it is missing.
+
+    Every byte that is there stays. The file is replaced at once, under a lock; its mode and owner stay, and a
+    symbolic link to it goes on pointing at it.
+
+    Raises:
+        ConfigError: The file cannot be read or written, or the section cannot be written so that it reads back.
+        LockError: Another process keeps the file locked.
+    """
+    path = os.path.realpath(settings.config_path)
+    with lock.hold(settings.lock_directory(), f"config {path}", command=settings.command):
+        try:
+            before = _read(path)
+            after = ini.encode(ini.append_section(ini.decode(before), section, values), like=before)
+            if not os.path.isdir(os.path.dirname(path)):
+                os.makedirs(os.path.dirname(path), mode=0o700)
+            _replace(path, after)
+        except OSError as error:
+            raise ConfigError(
+                f"cannot write the config file {path}: {error.strerror}",
+                "check its permissions, or use --no-add-config",
+            ) from error
+
+
+def check_section(settings: Settings, section: str, values: Mapping[str, str]) -> None:
+    """Find out beforehand whether `add_section` could write this.
+
+    Raises:
+        ConfigError: The section cannot be written so that it reads back.
+    """
+    try:
+        ini.append_section("", section, values)
+    except ValueError as error:
+        raise ConfigError(
+            f"the config file {settings.config_path} cannot hold section {section!r}: {error}",
+            "use --no-add-config, or another name",
+        ) from error
+
+
+def _read(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except FileNotFoundError:
+        return b""
+
+
+def _replace(path: str, data: bytes) -> None:
+    """Write *data* to a new file and give it the name of the old one: a reader sees the old bytes or the new."""
+    handle, temporary = tempfile.mkstemp(prefix=".strongroom-", dir=os.path.dirname(path))
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        with contextlib.suppress(FileNotFoundError):
+            old = os.stat(path)
+            os.chmod(temporary, stat.S_IMODE(old.st_mode))
+            if hasattr(os, "chown") and os.geteuid() == 0:
+                os.chown(temporary, old.st_uid, old.st_gid)
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise

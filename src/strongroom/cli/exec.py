@@ -1,0 +1,132 @@
+"""``exec``: run a command, or a shell, with a profile's temporary credentials in its environment.
+
+The first word after the profile begins the command; everything from there on
+belongs to it, with or without "--" in front. Without a command, $SHELL is started.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from importlib import import_module
+
+from strongroom.cli import environment, retrieval
+from strongroom.cli.export import RETRIEVAL_FLAGS, print_credentials
+from strongroom.cli.flags import Flag
+from strongroom.errors import CommandError, StrongroomError, UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from strongroom.cli.flags import Arguments
+    from strongroom.cli.settings import Settings
+
+FLAGS = (
+    *RETRIEVAL_FLAGS,
+    Flag("profile-env", "give the command AWS_PROFILE instead of keys", env="AWS_VAULT_PROFILE_ENV"),
+    Flag("keep-vault-secrets", "let the command see AWS_VAULT_FILE_PASSPHRASE and the like"),
+    Flag("json", short="j", hidden=True),
+    Flag("stdout", env="AWS_VAULT_STDOUT", hidden=True),
+    # Credential servers come later; until then these are understood, and refused in so many words.
+    Flag("server", short="s", hidden=True),
+    Flag("ecs-server", hidden=True),
+    Flag("ec2-server", hidden=True),
+    Flag("lazy", hidden=True),
+)
+WORDS = ("[profile]",)
+RUNS = True
+
+NOT_FOUND, NOT_EXECUTABLE = 127, 126
+
+
+def run(arguments: Arguments, settings: Settings) -> int:
+    """Run the command; where the system can, it takes our place and this does not return."""
+    if arguments.on("json"):
+        retrieval.refuse_foreign_nesting(settings, "in an existing aws-vault subshell")
+        return print_credentials(settings, "json")
+    _refuse_servers(arguments)
+    retrieval.refuse_foreign_nesting(settings, "running in an existing aws-vault subshell")
+    profile, steps = retrieval.planned(settings, retrieval.profile_name(settings))
+    credentials = retrieval.credentials(settings, profile, steps)
+    child = environment.of_child(
+        settings.inherited,
+        settings.marked,
+        profile,
+        None if arguments.on("profile-env") else credentials,
+        keep_vault_secrets=arguments.on("keep-vault-secrets"),
+    )
+    command = arguments.command or [_shell(settings)]
+    return replace_by(command, child)
+
+
+def _refuse_servers(arguments: Arguments) -> None:
+    ecs = arguments.on("server") or arguments.on("ecs-server")
+    ec2 = arguments.on("ec2-server")
+    if ec2 and ecs:
+        raise UsageError("Can't use --ec2-server with --ecs-server")
+    for on, name in ((ec2, "--ec2-server"), (ecs, "--ecs-server")):
+        if on and arguments.on("no-session"):
+            raise UsageError(f"Can't use {name} with --no-session")
+    for name in ("server", "ecs-server", "ec2-server", "lazy"):
+        if arguments.on(name):
+            raise StrongroomError(
+                f"--{name}: this version of strongroom has no credential servers yet",
+                "without it, the command gets the credentials in its environment",
+            )
+
+
+def _shell(settings: Settings) -> str:
+    """The shell to start when no command is given; says so if a human is there to read it."""
+    shell = settings.inherited.get("SHELL") or ("cmd.exe" if sys.platform == "win32" else "/bin/sh")
+    silenced = settings.inherited.get("AWS_VAULT_DISABLE_HELP_MESSAGE") == "1"
+    if not silenced and sys.stdout is not None and sys.stdout.isatty():
+        settings.talk.say(f"Starting subshell {shell}, use `exit` to exit the subshell")
+    return shell
+
+
+def replace_by(command: list[str], variables: Mapping[str, str]) -> int:
+    """Become the command: same process, same terminal, its own signals and exit status.
+
+    Args:
+        command: Its words.
+        variables: Its whole environment.
+
+    Returns:
+        On Windows, which cannot replace a process, the command's exit status.
+
+    Raises:
+        CommandError: It cannot be run.
+    """
+    if sys.platform == "win32":
+        return import_module("strongroom.cli.child").run(command, variables)
+    signals = import_module("signal")
+    # The interpreter ignores these, and an ignored signal stays ignored across exec.
+    for name in ("SIGPIPE", "SIGXFSZ"):
+        signals.signal(getattr(signals, name), signals.SIG_DFL)
+    try:
+        os.execvpe(command[0], command, dict(variables))  # noqa: S606 - the command is the user's own words
+    except OSError as error:
+        if error.errno == errno.ENOEXEC:
+            return _as_script(command, variables)
+        raise _cannot_run(command[0], error) from error
+    except ValueError as error:
+        raise UsageError(f"cannot run {command[0]!r}: {error}") from error
+
+
+def _as_script(command: list[str], variables: Mapping[str, str]) -> int:
+    """A file that is executable and no program is a shell script without a first line, as execvp(3) has it."""
+    path = next(
+        path
+        for folder in ("", *os.get_exec_path(dict(variables)))
+        if os.access(path := os.path.join(folder, command[0]), os.X_OK) and not os.path.isdir(path)
+    )
+    os.execve("/bin/sh", ["/bin/sh", path, *command[1:]], dict(variables))  # noqa: S606 - as above
+
+
+def _cannot_run(word: str, error: OSError) -> CommandError:
+    if isinstance(error, (FileNotFoundError, NotADirectoryError)):
+        hint = "the first word after the profile is the command; flags of ours stand before it"
+        return CommandError(NOT_FOUND, f"command not found: {word!r}", hint)
+    return CommandError(NOT_EXECUTABLE, f"cannot run {word!r}: {error.strerror}")

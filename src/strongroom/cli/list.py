@@ -1,0 +1,174 @@
+"""``list``: list profiles, stored keys and sessions. No secret is opened, and no passphrase needed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from strongroom import profiles
+from strongroom.cli.flags import Flag
+from strongroom.cli.terminal import answer
+from strongroom.credentials import go_json, show_time
+from strongroom.durations import show
+from strongroom.errors import StrongroomError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from strongroom.cli.flags import Arguments
+    from strongroom.cli.settings import Settings
+    from strongroom.vault import SessionName, Vault
+
+FLAGS = (
+    Flag("profiles", "names of profiles only, one a line"),
+    Flag("sessions", "sessions only, one a line"),
+    Flag("credentials", "names of stored keys only, one a line"),
+    Flag("json", "everything, as JSON"),
+)
+WORDS: tuple[str, ...] = ()
+RUNS = False
+
+HEADS = ("Profile", "Credentials", "Sessions")
+# aws-vault's: scripts cut columns out of it.
+LEAST_WIDTH = 25
+
+
+def run(arguments: Arguments, settings: Settings) -> int:
+    """Print what there is."""
+    inventory = Inventory(settings)
+    for mistake in settings.document().mistakes():
+        settings.talk.warn(f"{settings.config_path}:{mistake.line}: {mistake.reason}")
+    for warning in settings.vault().keystore.warnings:
+        settings.talk.warn(warning)
+    if arguments.on("json"):
+        answer(go_json(inventory.as_json(), indent=2) + "\n")
+    elif arguments.on("credentials"):
+        answer(_lines(inventory.credentials))
+    elif arguments.on("profiles"):
+        answer(_lines(inventory.profiles))
+    elif arguments.on("sessions"):
+        answer(_lines(label for _, labels in inventory.rows_of_sessions() for label in labels))
+    else:
+        answer(_table(inventory.rows()))
+    return 0
+
+
+class Inventory:
+    """What is configured and what is stored, as of one moment.
+
+    Args:
+        settings: Where to look.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        store: Vault = settings.vault()
+        self.now = store.now()
+        self.profiles = profiles.names(settings.document())
+        self.credentials = store.credentials()
+        self.sessions: dict[str, list[SessionName]] = {}
+        for session in store.sessions():
+            self.sessions.setdefault(session.profile, []).append(session)
+        self.tokens = store.tokens()
+        self._token_labels = _token_labels(settings, self.tokens)
+        self._token_of = _token_of_profiles(settings, self.profiles) if self.tokens else {}
+
+    def rows(self) -> Iterable[tuple[str, str, str]]:
+        """The table's rows: profiles in the config's order, then keys without a profile, then other sessions."""
+        known = set(self.credentials)
+        labels = dict(self.rows_of_sessions())
+        for profile in self.profiles:
+            yield profile, profile if profile in known else "-", ", ".join(labels.pop(profile, ())) or "-"
+        configured = set(self.profiles)
+        for name in self.credentials:
+            if name not in configured:
+                yield "-", name, "-"
+        for others in labels.values():
+            for label in others:
+                yield "-", "-", label
+
+    def rows_of_sessions(self) -> Iterable[tuple[str, list[str]]]:
+        """Profile -> the labels of its tokens and sessions; those of no profile come last, under their own names."""
+        shown = set()
+        for profile in self.profiles:
+            token = self._token_of.get(profile, "")
+            labels = [self._token_labels[token]] if token in self._token_labels else []
+            shown.add(token)
+            labels += [self._label(session) for session in self.sessions.get(profile, ())]
+            if labels:
+                yield profile, labels
+        configured = set(self.profiles)
+        for token in self.tokens:
+            if token not in shown:
+                yield f"\0{token}", [self._token_labels[token]]
+        for profile, sessions in self.sessions.items():
+            if profile not in configured:
+                yield f"\0{profile}", [self._label(session) for session in sessions]
+
+    def _label(self, session: SessionName) -> str:
+        left = session.expires_at - self.now
+        return f"{session.kind}:{show(left) if left > 0 else 'expired'}"
+
+    def as_json(self) -> dict[str, object]:
+        """The same for programs; times are RFC 3339."""
+        known = set(self.credentials)
+        return {
+            "profiles": [
+                {
+                    "name": profile,
+                    "has_credentials": profile in known,
+                    "sessions": [self._session_json(session) for session in self.sessions.get(profile, ())],
+                }
+                for profile in self.profiles
+            ],
+            "credentials": self.credentials,
+            "sessions": [self._session_json(session) for sessions in self.sessions.values() for session in sessions],
+            "tokens": [
+                {"start_url": token.removeprefix("oidc:"), "label": self._token_labels[token]} for token in self.tokens
+            ],
+        }
+
+    def _session_json(self, session: SessionName) -> dict[str, object]:
+        return {
+            "type": session.kind,
+            "profile": session.profile,
+            "mfa_serial": session.serial,
+            "expiration": show_time(session.expires_at),
+            "seconds_left": int(session.expires_at - self.now),
+            "expired": session.expires_at <= self.now,
+        }
+
+
+def _token_labels(settings: Settings, tokens: Iterable[str]) -> dict[str, str]:
+    """Item name -> ``oidc:`` and the sso-session of that start URL, the first in the file, or else the URL's host."""
+    sessions: dict[str, str] = {}
+    for name, start_url in profiles.sso_sessions(settings.document()).items():
+        sessions.setdefault(start_url, name)
+    labels = {}
+    for token in tokens:
+        start_url = token.removeprefix("oidc:")
+        host = start_url.partition("://")[2].partition("/")[0]
+        labels[token] = f"oidc:{sessions.get(start_url) or host or start_url}"
+    return labels
+
+
+def _token_of_profiles(settings: Settings, names: Iterable[str]) -> Mapping[str, str]:
+    """Profile -> the name that its Identity Center token would have."""
+    found = {}
+    for name in names:
+        try:
+            profile = profiles.resolve(settings.document(), name, flags={}, environ={})
+        except StrongroomError:
+            continue  # a mistake that was told of already
+        if profile.sso_start_url:
+            found[name] = f"oidc:{profile.sso_start_url}"
+    return found
+
+
+def _lines(lines: Iterable[str]) -> str:
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _table(rows: Iterable[tuple[str, str, str]]) -> str:
+    """Three columns, each padded, the last one too."""
+    cells = [HEADS, tuple("=" * len(head) for head in HEADS), *rows]
+    widths = [max(LEAST_WIDTH, *(len(row[column]) + 2 for row in cells)) for column in range(len(HEADS))]
+    return _lines("".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in cells)

@@ -1,0 +1,126 @@
+"""From words to a command, and from an error to an exit status.
+
+==========  ==========================================================================
+status      when
+==========  ==========================================================================
+0           done
+1           everything that fails after the command line was understood
+2           wrong words, flags, values, combinations, or no command at all
+126, 127    the command to run is not executable, not found
+130         interrupted at one of our questions
+other       the status of the command that was run
+==========  ==========================================================================
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+
+from strongroom.cli.flags import Matcher
+from strongroom.cli.settings import GLOBAL_FLAGS, Settings
+from strongroom.cli.terminal import Closed, Talk
+from strongroom.errors import StrongroomError, UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Protocol
+
+    from strongroom.cli.flags import Arguments, Flag
+
+    class Command(Protocol):
+        """The face of a command's module."""
+
+        FLAGS: tuple[Flag, ...]
+        # The positional words, as the help shows them: "profile" is required, "[profile]" is not.
+        WORDS: tuple[str, ...]
+        # Whether the words of a command to run may follow.
+        RUNS: bool
+
+        def run(self, arguments: Arguments, settings: Settings) -> int:
+            """Do it and return the exit status."""
+
+
+# name -> the line shown by `strongroom --help`
+COMMANDS = {
+    "add": "store a long-term access key",
+    "clear": "remove stored sessions",
+    "exec": "run a command with temporary credentials",
+    "explain": "show how a profile's credentials are obtained, and why",
+    "export": "print temporary credentials",
+    "help": "show the help of a command",
+    "list": "list profiles, stored keys and sessions",
+    "remove": "remove a stored key and its sessions",
+    "version": "print the version",
+}
+ALIASES = {"ls": "list", "rm": "remove"}
+
+
+def load(name: str) -> Command:
+    """Import the module of one command; *name* must be a key of `COMMANDS`."""
+    command: Command = import_module(f"strongroom.cli.{name}")
+    return command
+
+
+def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = None) -> int:
+    """Run strongroom.
+
+    Args:
+        argv: The words after the program's name; by default those of this process.
+        environ: The environment; by default that of this process.
+
+    Returns:
+        The exit status.
+    """
+    program = _program(sys.argv[0] if argv is None and sys.argv else "strongroom")
+    words = sys.argv[1:] if argv is None else list(argv)
+    talk = Talk(program)
+    try:
+        return _run(words, os.environ if environ is None else environ, talk)
+    except KeyboardInterrupt:
+        return 130
+    except Closed:
+        return 1
+    except StrongroomError as error:
+        import_module("strongroom.cli.trouble").report(error, talk)
+        return error.exit_status
+
+
+def _program(path: str) -> str:
+    """The name we were called by, so that messages fit a symlink named aws-vault."""
+    name = os.path.basename(path).removesuffix(".exe")
+    return "strongroom" if name in {"__main__.py", "-c", "-m", ""} else name
+
+
+def _run(words: list[str], environ: Mapping[str, str], talk: Talk) -> int:
+    before = Matcher(GLOBAL_FLAGS, most_words=0).match(words, environ)
+    rest = before.command or []
+    name = ALIASES.get(rest[0], rest[0]) if rest else ""
+    for flag, instead in (("version", "version"), ("help", "help"), ("help-long", "help")):
+        if before.on(flag):
+            return load(instead).run(before, Settings(before, environ, talk, instead))
+    if not name:
+        import_module("strongroom.cli.help").usage_error()
+        return 2
+    if name not in COMMANDS:
+        raise UsageError(f'expected command but got "{rest[0]}"', word=rest[0], known=[*COMMANDS, *ALIASES])
+    talk.command = name
+    command = load(name)
+    matcher = Matcher((*GLOBAL_FLAGS, *command.FLAGS), most_words=len(command.WORDS) if command.RUNS else None)
+    matcher.values.update(before.values)
+    arguments = matcher.match(rest[1:], environ)
+    talk.debug_is_on = arguments.on("debug")
+    if arguments.on("version"):
+        return load("version").run(arguments, Settings(arguments, environ, talk, "version"))
+    if arguments.on("help"):
+        arguments.words = [name]
+        return load("help").run(arguments, Settings(arguments, environ, talk, "help"))
+    if len(arguments.words) > len(command.WORDS):
+        extra = arguments.words[len(command.WORDS)]
+        raise UsageError(f"{name}: unexpected {extra!r}", f"type `{talk.program} help {name}` to see what it takes")
+    for word in command.WORDS[len(arguments.words) :]:
+        if not word.startswith("["):
+            raise UsageError(f"required argument '{word}' not provided")
+    return command.run(arguments, Settings(arguments, environ, talk, " ".join([name, *arguments.words])))

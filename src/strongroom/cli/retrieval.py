@@ -1,0 +1,91 @@
+"""From a profile's name to its plan and its credentials: the walk that ``exec``, ``export`` and ``explain`` share."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from strongroom import plan, providers
+from strongroom.errors import ProfileNotFound, StrongroomError, UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from strongroom.cli.settings import Settings
+    from strongroom.credentials import Credentials
+    from strongroom.plan import Step
+    from strongroom.profiles import Profile
+
+
+def mfa_code(text: str) -> str:
+    """Check a code from the command line.
+
+    Raises:
+        ValueError: It is none; the message does not repeat it.
+    """
+    if not (len(text) == 6 and text.isascii() and text.isdigit()):
+        raise ValueError(f"expected a code of six digits, got {len(text)} characters")
+    return text
+
+
+def profile_name(settings: Settings) -> str:
+    """The profile that the command line, or ``AWS_PROFILE``, names.
+
+    Raises:
+        UsageError: Neither does.
+    """
+    words = settings.arguments.words
+    name = words[0] if words else settings.variable("AWS_PROFILE")
+    if not name:
+        raise UsageError("required argument 'profile' not provided", "name a profile, or set AWS_PROFILE")
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(f"the profile name {name!r} is not UTF-8") from error
+    return name
+
+
+def planned(settings: Settings, name: str) -> tuple[Profile, tuple[Step, ...]]:
+    """The profile called *name*, and the steps to its credentials.
+
+    Raises:
+        ProfileError: There is no such profile, or it cannot be used.
+        CredentialsError: Nothing says where its credentials come from.
+    """
+    profile = settings.profile(name)
+    stored = settings.vault().listing
+    if not profile.exists and name not in stored:
+        raise ProfileNotFound(
+            name,
+            f"profile {name!r} not found in {settings.config_path} and no stored credentials exist for it",
+            f"store a key with `{settings.talk.program} add {name}`",
+            known=import_module("strongroom.profiles").names(settings.document()),
+        )
+    for warning in profile.warnings:
+        settings.talk.warn(warning)
+    steps = plan.plan(profile, stored, no_session=settings.arguments.on("no-session"))
+    for step in steps:
+        settings.talk.debug(f"{step!r}: {step.reason}")
+    return profile, steps
+
+
+def credentials(settings: Settings, profile: Profile, steps: tuple[Step, ...]) -> Credentials:
+    """Take the steps.
+
+    Raises:
+        StrongroomError: Any of the tree.
+    """
+    vault = settings.vault()
+    got = providers.retrieve(steps, vault, lambda: import_module("strongroom.cli.world").World(settings, profile))
+    for warning in vault.keystore.warnings:
+        settings.talk.warn(warning)
+    settings.talk.debug(f"credentials of {profile.name!r}: {got!r}")
+    return got
+
+
+def refuse_foreign_nesting(settings: Settings, text: str) -> None:
+    """Refuse to run inside aws-vault's own child, whose variables cannot be told from the user's.
+
+    Raises:
+        StrongroomError: We run inside one.
+    """
+    if settings.variable("AWS_VAULT"):
+        raise StrongroomError(f"{text}; 'exit' from the subshell or unset AWS_VAULT to force")

@@ -1,0 +1,277 @@
+"""Which steps lead to a profile's credentials: decided here, purely, and done in `strongroom.providers`.
+
+A plan is a tuple of steps. The first reads a long-term key; each next one asks STS with the credentials of the one
+before. Each step says why it is there, so that ``strongroom explain`` can.
+
+What AWS makes of these calls, and so what the rules below follow:
+
+* GetSessionToken wants a long-term key: https://docs.aws.amazon.com/STS/latest/APIReference/API_GetSessionToken.html
+* A role assumed with temporary credentials lasts an hour at most, and a role's session proves no MFA:
+  https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_terms-and-concepts.html (role chaining)
+"""
+
+from __future__ import annotations
+
+from strongroom.durations import show
+from strongroom.errors import NoCredentials, ProfileIncomplete
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Container
+
+    from strongroom.profiles import Profile
+
+KEY = "key"
+SESSION_TOKEN = "sts.GetSessionToken"  # noqa: S105 - the name of an API action, and of stored items
+ASSUME_ROLE = "sts.AssumeRole"
+
+ROLE_SECONDS = 3600
+SESSION_TOKEN_SECONDS = 3600
+CHAINED_SESSION_TOKEN_SECONDS = 8 * 3600
+ROLE_CHAINING_LIMIT_SECONDS = 3600
+
+# What a profile may name as its source and this version cannot use: field -> what it is called.
+_NOT_YET = {
+    "sso_start_url": "IAM Identity Center",
+    "sso_session": "IAM Identity Center",
+    "web_identity_token_file": "a web identity token",
+    "web_identity_token_process": "a web identity token",
+    "credential_process": "a credential_process",
+    "credential_source": "a credential_source",
+    "login_session": "a console sign-in session",
+}
+
+_PARTITIONS = (
+    ("cn-", "aws-cn"),
+    ("us-gov-", "aws-us-gov"),
+    ("eusc-", "aws-eusc"),
+    ("us-isob-", "aws-iso-b"),
+    ("us-isof-", "aws-iso-f"),
+    ("eu-isoe-", "aws-iso-e"),
+    ("us-iso-", "aws-iso"),
+)
+
+
+class Step:
+    """One step of a plan. Immutable by convention: made by `plan`, never changed.
+
+    Args:
+        kind: `KEY`, `SESSION_TOKEN` or `ASSUME_ROLE`; the latter two are also the type in a stored item's name.
+        profile: The profile whose step it is; its settings are what is sent.
+        serial: The MFA device whose code is sent with this step, or empty.
+        duration_seconds: The lifetime that is asked of AWS; 0 for a key.
+        wanted_seconds: The lifetime that a flag, a variable or the config asks for; 0 when it is a default.
+        fingerprint: What decides whether stored credentials are the ones this step would get, the long-term key's
+            id apart, which is known only when that key is read.
+        reason: Why this step is taken, one sentence.
+        notes: What the user should know when this step is taken.
+    """
+
+    __slots__ = ("duration_seconds", "fingerprint", "kind", "notes", "profile", "reason", "serial", "wanted_seconds")
+
+    def __init__(
+        self,
+        kind: str,
+        profile: Profile,
+        reason: str,
+        *,
+        serial: str = "",
+        duration_seconds: int = 0,
+        wanted_seconds: int = 0,
+        fingerprint: dict[str, object] | None = None,
+        notes: tuple[str, ...] = (),
+    ) -> None:
+        self.kind = kind
+        self.profile = profile
+        self.reason = reason
+        self.serial = serial
+        self.duration_seconds = duration_seconds
+        self.wanted_seconds = wanted_seconds
+        self.fingerprint = fingerprint or {}
+        self.notes = notes
+
+    def __repr__(self) -> str:
+        serial = f" with {self.serial}" if self.serial else ""
+        return f"<Step {self.kind} {self.profile.name!r} {self.duration_seconds}s{serial}>"
+
+
+def plan(profile: Profile, stored: Container[str], *, no_session: bool = False) -> tuple[Step, ...]:
+    """Decide the steps that lead to the credentials of *profile*.
+
+    Args:
+        profile: The target, resolved.
+        stored: The names of the profiles that have a long-term key in the keystore.
+        no_session: Never call GetSessionToken.
+
+    Returns:
+        At least one step; the first is of kind `KEY`.
+
+    Raises:
+        NoCredentials: Neither the profile nor one of its sources has a key or names another source.
+        ProfileIncomplete: The source that is named is of a kind that cannot be used yet.
+    """
+    chain = _chain(profile, stored)
+    walk = _Walk(chain, no_session=no_session)
+    for index in range(len(chain)):
+        walk.visit(index)
+    return tuple(walk.steps)
+
+
+def partition(region: str | None) -> str:
+    """The partition that *region* belongs to, by the prefixes that AWS has given out so far."""
+    for prefix, name in _PARTITIONS:
+        if (region or "").startswith(prefix):
+            return name
+    return "aws"
+
+
+def _chain(profile: Profile, stored: Container[str]) -> list[Profile]:
+    """The profiles from the one whose stored key is used out to the target."""
+    chain = [profile]
+    while chain[0].name not in stored:
+        source = chain[0].source
+        if source is None:
+            raise _no_source(chain[0])
+        chain.insert(0, source)
+    return chain
+
+
+def _no_source(profile: Profile) -> Exception:
+    for field, what in _NOT_YET.items():
+        if getattr(profile, field):
+            where = profile.origins.get(field, "the config file")
+            return ProfileIncomplete(
+                profile.name,
+                field,
+                f"profile {profile.name!r} takes its credentials from {what} ({field}, {where}), "
+                "which this version of strongroom cannot use yet",
+                f"store a key of its own with `strongroom add {profile.name}`, or set source_profile",
+            )
+    return NoCredentials(profile.name, hint=f"store a key with `strongroom add {profile.name}`, or set source_profile")
+
+
+class _Walk:
+    """Visits the profiles of a chain from the key outwards and collects the steps."""
+
+    def __init__(self, chain: list[Profile], *, no_session: bool) -> None:
+        self.chain = chain
+        self.no_session = no_session
+        key = chain[0]
+        self.steps = [Step(KEY, key, f"a long-term key is stored for profile {key.name!r}", notes=_ignored(chain))]
+        self.proved = ""  # the MFA device that the credentials so far have proved
+        self.roles: list[str] = []  # the roles assumed so far
+
+    def visit(self, index: int) -> None:
+        """Add the steps of one profile."""
+        profile = self.chain[index]
+        outer = self.chain[index + 1] if index + 1 < len(self.chain) else None
+        if self._primes(index, profile, outer):
+            self._add_session_token(profile, outer)
+        if profile.role_arn:
+            self._add_role(profile)
+
+    def _primes(self, index: int, profile: Profile, outer: Profile | None) -> bool:
+        """Whether the long-term key is exchanged for a session before it goes on."""
+        if len(self.steps) > 1 or self.no_session:
+            return False
+        if profile.role_arn and not (outer and outer.role_arn):
+            return False
+        roles = [each for each in self.chain[index:] if each.role_arn]
+        if len(roles) == 1 and (roles[0].assume_role_duration or 0) > ROLE_CHAINING_LIMIT_SECONDS:
+            return False  # assumed straight from the key, a role may last longer than chaining allows
+        if outer is None:
+            return True
+        return bool(profile.mfa_serial) and profile.mfa_serial == outer.mfa_serial
+
+    def _add_session_token(self, profile: Profile, outer: Profile | None) -> None:
+        if outer is None:
+            wanted, default = profile.session_token_duration or 0, SESSION_TOKEN_SECONDS
+            reason = "a session keeps the long-term key out of the command's hands"
+        else:
+            wanted, default = profile.chained_session_token_duration or 0, CHAINED_SESSION_TOKEN_SECONDS
+            reason = f"one session of {profile.name!r} serves every profile that shares its MFA device: one code"
+        self.proved = profile.mfa_serial or ""
+        self.steps.append(
+            Step(
+                SESSION_TOKEN,
+                profile,
+                reason,
+                serial=self.proved,
+                duration_seconds=wanted or default,
+                wanted_seconds=wanted,
+                fingerprint=self._fingerprint(SESSION_TOKEN, profile),
+            )
+        )
+
+    def _add_role(self, profile: Profile) -> None:
+        before = self.steps[-1].kind
+        wanted = profile.assume_role_duration or 0
+        serial, reason = self._serial_of_role(profile, before)
+        notes: list[str] = []
+        if before == ASSUME_ROLE and profile.mfa_serial and profile.mfa_serial != self.proved:
+            notes.append(
+                f"profile {profile.name!r}: no MFA code is sent for role {profile.role_arn}, because it is assumed by "
+                "another role, and a role's session carries no MFA"
+            )
+        if before != KEY and wanted > ROLE_CHAINING_LIMIT_SECONDS:
+            notes.append(
+                f"profile {profile.name!r}: role {profile.role_arn} is assumed with temporary credentials, so AWS "
+                f"gives it an hour at most, not {show(wanted)}"
+            )
+            reason += "; an hour at most, because AWS caps chained roles"
+            wanted = ROLE_CHAINING_LIMIT_SECONDS
+        self.proved = serial or self.proved
+        self.steps.append(
+            Step(
+                ASSUME_ROLE,
+                profile,
+                reason,
+                serial=serial,
+                duration_seconds=wanted or ROLE_SECONDS,
+                wanted_seconds=wanted,
+                fingerprint=self._fingerprint(ASSUME_ROLE, profile),
+                notes=tuple(notes),
+            )
+        )
+        self.roles.append(profile.role_arn or "")
+
+    def _serial_of_role(self, profile: Profile, before: str) -> tuple[str, str]:
+        """The MFA device whose code goes with AssumeRole, and why."""
+        name, role = profile.name, profile.role_arn
+        if not profile.mfa_serial:
+            return "", f"profile {name!r} has role {role} and no mfa_serial"
+        if profile.mfa_serial == self.proved:
+            return "", f"profile {name!r} has role {role}, and its MFA device is proved already"
+        if before == ASSUME_ROLE:
+            return "", f"profile {name!r} has role {role}; a role session carries no MFA, so no code is sent"
+        if before == SESSION_TOKEN:
+            return profile.mfa_serial, f"profile {name!r} has role {role} and another MFA device than its source"
+        return profile.mfa_serial, f"profile {name!r} has role {role} and an MFA device"
+
+    def _fingerprint(self, kind: str, profile: Profile) -> dict[str, object]:
+        """Values that JSON gives back as they are, only those that are set: a new field must not void old sessions."""
+        is_role = kind == ASSUME_ROLE
+        fields: dict[str, object] = {
+            "step": kind,
+            "partition": partition(profile.region),
+            "endpoint": profile.sts_endpoint_url or profile.endpoint_url,
+            "serial": self.proved,
+            "roles": [*self.roles, profile.role_arn] if is_role else [],
+        }
+        if is_role:
+            fields["external_id"] = profile.external_id
+            fields["session_name"] = profile.role_session_name
+            fields["tags"] = [list(tag) for tag in sorted(profile.session_tags)]
+            fields["transitive_tags"] = sorted(profile.transitive_session_tags)
+            fields["source_identity"] = profile.source_identity
+        return {name: value for name, value in fields.items() if value}
+
+
+def _ignored(chain: list[Profile]) -> tuple[str, ...]:
+    """What the profiles ask for beside the stored key, as far as silence about it would mislead."""
+    return tuple(
+        f"profile {profile.name!r}: credential_source is not used, because credentials come from "
+        + ("its stored key" if index == 0 else "its source_profile")
+        for index, profile in enumerate(chain)
+        if profile.credential_source
+    )

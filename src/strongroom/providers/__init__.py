@@ -1,0 +1,92 @@
+"""Doing what a plan says: stored credentials where they serve, a call to AWS where not.
+
+A provider is a module for one kind of step, with ``retrieve(step, source, world) -> Credentials``.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Protocol
+
+    from strongroom.credentials import Credentials
+    from strongroom.plan import Step
+    from strongroom.vault import Vault
+
+    class Provider(Protocol):
+        """The face of a provider's module."""
+
+        def retrieve(self, step: Step, source: Credentials, world: World) -> Credentials:
+            """Ask AWS for what *step* wants, signed with *source*."""
+
+    class World(Protocol):
+        """What providers need of their surroundings, so that none of them reads a variable or a terminal."""
+
+        lock_directory: str
+        lock_wait_seconds: float
+        command: str
+        # Whether codes come from the command line: then what AWS says of them is nobody else's business.
+        has_own_code: bool
+
+        def code(self, step: Step, attempt: int) -> str | None:
+            """A code of the step's MFA device; None when the last one must not be asked for again.
+
+            Raises:
+                MfaRequired: Nobody can be asked here.
+                PromptDismissed: The human declined.
+            """
+
+        def tell(self, message: str) -> None:
+            """Say something to the human."""
+
+        def warn(self, message: str) -> None:
+            """Say that something is not as it should be, and that we go on."""
+
+
+# kind of step -> the module that does it
+PROVIDERS = {
+    "sts.GetSessionToken": "session_token",
+    "sts.AssumeRole": "assume_role",
+}
+
+
+def load(kind: str) -> Provider:
+    """Import the provider for one kind of step; *kind* must be a key of `PROVIDERS`."""
+    provider: Provider = import_module(f"strongroom.providers.{PROVIDERS[kind]}")
+    return provider
+
+
+def retrieve(steps: Sequence[Step], vault: Vault, world: Callable[[], World]) -> Credentials:
+    """The credentials that *steps* lead to.
+
+    The last step whose result is stored and good is where the work begins; nothing before it is opened. The steps
+    after it are done one by one, each under its own lock, so that of many processes one asks and all get the answer.
+
+    Args:
+        steps: A plan.
+        vault: What is stored.
+        world: Makes the surroundings; called only when there is something to do beyond reading.
+
+    Raises:
+        StrongroomError: Any of the tree.
+    """
+    master = steps[0].profile.name
+    vault.begin(master)
+    done, credentials = 0, None
+    for index in range(len(steps) - 1, 0, -1):
+        credentials = vault.session(steps[index], master)
+        if credentials is not None:
+            done = index
+            break
+    if credentials is None:
+        credentials = vault.key(master)
+    if done + 1 == len(steps):
+        return credentials
+    once = import_module("strongroom.providers.once").once
+    surroundings = world()
+    for step in steps[done + 1 :]:
+        credentials = once(step, credentials, vault, surroundings, master)
+    return credentials

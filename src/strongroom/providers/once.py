@@ -1,0 +1,129 @@
+"""One step, once: of many processes that want the same, one asks AWS and the human, and all get the answer."""
+
+from __future__ import annotations
+
+import json
+import os
+
+from strongroom import lock
+from strongroom.errors import (
+    AwsError,
+    AwsRefused,
+    AwsUnreachable,
+    KeystoreError,
+    LockError,
+    LockTimeout,
+    MfaRefused,
+    PromptDismissed,
+    StrongroomError,
+)
+from strongroom.providers import load
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from strongroom.credentials import Credentials
+    from strongroom.plan import Step
+    from strongroom.providers import World
+    from strongroom.vault import Vault
+
+# Failures that would meet everybody who asks for the same. What is a caller's own (no terminal, a wrong passphrase, a
+# code from a flag, an interrupt) is not among them: the next one tries.
+_SHARED = (AwsError, MfaRefused, PromptDismissed)
+
+
+def once(step: Step, source: Credentials, vault: Vault, world: World, master: str) -> Credentials:
+    """The credentials of *step*, by whichever process gets them first.
+
+    Args:
+        step: What to ask for.
+        source: The credentials to ask with.
+        vault: Where the result is kept.
+        world: The surroundings.
+        master: The profile whose long-term key the plan begins with.
+
+    Raises:
+        StrongroomError: Any of the tree.
+    """
+    looked_at: dict[str, float | None] | None = None
+
+    def look() -> Credentials | None:
+        """Look whether another process has stored it; what was looked at before is not opened again."""
+        nonlocal looked_at
+        vault.refresh()
+        there = {name.key: vault.listing[name.key] for name in vault.candidates(step)}
+        if there == looked_at:
+            return None
+        looked_at = there
+        return vault.session(step, master)
+
+    try:
+        turn = lock.hold(
+            world.lock_directory,
+            f"{step.kind} of profile {step.profile.name} in {vault.keystore.location} with {step.serial}",
+            command=world.command,
+            scope=_scope(step, world),
+            wait_seconds=world.lock_wait_seconds,
+            ready=look,
+        )
+    except LockTimeout:
+        raise
+    except LockError as error:
+        world.warn(f"going on without a lock, so others may be asked at the same time: {error.message}")
+        return _ask(step, source, vault, world, master)
+    with turn:
+        if turn.value is not None:
+            return turn.value
+        if turn.failure is not None:
+            raise _told(turn.failure)
+        try:
+            return _ask(step, source, vault, world, master)
+        except _SHARED as error:
+            if not (step.serial and world.has_own_code):
+                turn.publish(_tell(error))
+            raise
+
+
+def _scope(step: Step, world: World) -> str:
+    """What a failure must be about to concern others: the same request. A code of one's own makes it one's own."""
+    own = os.getpid() if step.serial and world.has_own_code else None
+    return json.dumps([step.fingerprint, step.wanted_seconds, own], sort_keys=True)
+
+
+def _ask(step: Step, source: Credentials, vault: Vault, world: World, master: str) -> Credentials:
+    for note in step.notes:
+        world.tell(note)
+    credentials = load(step.kind).retrieve(step, source, world)
+    try:
+        vault.keep(step, credentials, master)
+    except KeystoreError as error:
+        world.warn(f"the session could not be stored, so the next command asks again: {error.message}")
+    return credentials
+
+
+def _tell(error: StrongroomError) -> dict[str, object]:
+    """A failure as the others are told it; no error of the tree holds a secret."""
+    return {
+        "kind": type(error).__name__,
+        "message": error.message,
+        "hint": error.hint,
+        "code": getattr(error, "code", ""),
+        "status": getattr(error, "status", 0),
+        "serial": getattr(error, "serial", ""),
+    }
+
+
+def _told(failure: Mapping[str, object]) -> StrongroomError:
+    """The failure that another process told of."""
+    message, hint = str(failure.get("message")), str(failure.get("hint"))
+    match failure.get("kind"):
+        case "AwsRefused":
+            return AwsRefused(str(failure.get("code")), int(str(failure.get("status"))), message, hint)
+        case "AwsUnreachable":
+            return AwsUnreachable(message, hint)
+        case "MfaRefused":
+            return MfaRefused(str(failure.get("serial")), message, hint)
+        case "PromptDismissed":
+            return PromptDismissed(message, hint)
+    return AwsError(message, hint)
