@@ -88,7 +88,7 @@ class Credentials:
             if not found[-1]:
                 raise ValueError(f"the credentials have no {field}")
         expiration = answer.get("Expiration")
-        return cls(*found, int(parse_time(expiration if isinstance(expiration, str) else "")))
+        return cls(found[0], found[1], found[2], int(parse_time(expiration if isinstance(expiration, str) else "")))
 
     def sts_fields(self) -> dict[str, object]:
         """The fields of `from_sts`, in the order in which aws-vault writes them."""

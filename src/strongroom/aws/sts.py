@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import time
 from typing import TYPE_CHECKING
 
@@ -115,7 +115,7 @@ def assume_role(
 def _credentials(name: str, answer: dict[str, Any]) -> Credentials:
     fields = dict(answer.get("Credentials") or {})
     expiration = fields.get("Expiration")
-    if isinstance(expiration, datetime.datetime):
+    if isinstance(expiration, dt.datetime):
         fields["Expiration"] = show_time(expiration.timestamp())
     try:
         return Credentials.from_sts(fields)
