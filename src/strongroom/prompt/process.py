@@ -1,0 +1,208 @@
+"""Ask a program for the code: the user's ``mfa_process``."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from strongroom.errors import PromptError
+from strongroom.prompt.terminal import TERMINAL
+
+if sys.platform != "win32":
+    import select
+    import termios
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# How long a program may take: time to touch a device or type a PIN, less than other processes wait for our lock.
+MFA_PROCESS_SECONDS = 60.0
+# More than any code; a program that prints more is the wrong one, and is stopped.
+LIMIT_BYTES = 4096
+
+
+def run_mfa_process(
+    command: str,
+    environ: Mapping[str, str],
+    *,
+    timeout_seconds: float = MFA_PROCESS_SECONDS,
+    terminal: str = TERMINAL,
+) -> str:
+    """Run *command* by the shell and return the one line that it prints.
+
+    It gets the terminal as standard input and error if there is one that we may use, so that it can ask for a touch or
+    a PIN; else an empty input and our own standard error.
+
+    Args:
+        command: A line for ``/bin/sh`` (Windows: ``cmd.exe``). Shown nowhere: it may hold a secret.
+        environ: The whole environment of the program.
+        timeout_seconds: How long it may take; then it is ended, with everything it started.
+        terminal: The terminal's path.
+
+    Raises:
+        PromptError: It failed, took too long, or printed no line or several; what it printed is not shown.
+        KeyboardInterrupt: It was ended by Ctrl-C.
+    """
+    output, status = _run(command, environ, timeout_seconds, terminal)
+    if len(output) > LIMIT_BYTES:
+        raise PromptError(f"mfa_process: it printed more than {LIMIT_BYTES} bytes")
+    if status in {-signal.SIGINT, 128 + signal.SIGINT}:
+        raise KeyboardInterrupt
+    if status:
+        raise PromptError(
+            f"mfa_process: ended by signal {-status}" if status < 0 else f"mfa_process: exit status {status}"
+        )
+    code = output.decode("utf-8", "replace").strip()
+    if not code:
+        raise PromptError("mfa_process: it printed nothing")
+    if len(code.splitlines()) > 1:
+        raise PromptError("mfa_process: it printed more than one line")
+    return code
+
+
+def _too_late(timeout_seconds: float) -> PromptError:
+    return PromptError(f"mfa_process: no code within {timeout_seconds:g} seconds")
+
+
+def _start_failed(error: Exception) -> PromptError:
+    # A ValueError may quote the command line: only the system's own words go on.
+    reason = (error.strerror or "").lower() if isinstance(error, OSError) else "it holds a NUL character"
+    return PromptError(f"mfa_process: cannot start it: {reason}")
+
+
+if sys.platform == "win32":
+
+    def _run(command: str, environ: Mapping[str, str], timeout_seconds: float, terminal: str) -> tuple[bytes, int]:
+        root = next((value for name, value in environ.items() if name.upper() == "SYSTEMROOT"), r"C:\Windows")
+        shell = rf"{root}\System32\cmd.exe"
+        console = _console(terminal)
+        try:
+            # cmd.exe takes the rest of its line as it is: quoting by list2cmdline would change it.
+            process = subprocess.Popen(
+                f'"{shell}" /C "{command}"',
+                env=dict(environ),
+                stdin=subprocess.DEVNULL if console is None else console,
+                stdout=subprocess.PIPE,
+            )
+        except (OSError, ValueError) as error:
+            raise _start_failed(error) from None
+        finally:
+            if console is not None:
+                os.close(console)
+        with process:
+            try:
+                output, _ = process.communicate(timeout=timeout_seconds)
+            except subprocess.TimeoutExpired:
+                subprocess.run(
+                    [rf"{root}\System32\taskkill.exe", "/T", "/F", "/PID", str(process.pid)],
+                    check=False,
+                    capture_output=True,
+                )
+                raise _too_late(timeout_seconds) from None
+        return output, process.returncode
+
+    def _console(terminal: str) -> int | None:
+        try:
+            return os.open(terminal, os.O_RDWR)
+        except OSError:
+            return None
+
+else:
+
+    def _run(command: str, environ: Mapping[str, str], timeout_seconds: float, terminal: str) -> tuple[bytes, int]:
+        tty = _terminal(terminal)
+        try:
+            # A process group of its own, so that all of it can be ended; `_Foreground` lends it the terminal.
+            process = subprocess.Popen(
+                ["/bin/sh", "-c", command],
+                env=dict(environ),
+                stdin=subprocess.DEVNULL if tty is None else tty,
+                stdout=subprocess.PIPE,
+                stderr=tty,
+                process_group=0,
+            )
+        except (OSError, ValueError) as error:
+            raise _start_failed(error) from None
+        else:
+            with process, _Foreground(tty, process.pid):
+                try:
+                    output = _read(process, time.monotonic() + timeout_seconds)
+                finally:
+                    if process.poll() is None:
+                        os.killpg(process.pid, signal.SIGKILL)
+            if output is None:
+                raise _too_late(timeout_seconds)
+            return output, process.returncode
+        finally:
+            if tty is not None:
+                os.close(tty)
+
+    def _terminal(path: str) -> int | None:
+        """Open the terminal if there is one and it is ours to lend."""
+        try:
+            tty = os.open(path, os.O_RDWR | os.O_NOCTTY)
+        except OSError:
+            return None
+        try:
+            if os.tcgetpgrp(tty) == os.getpgrp():
+                return tty
+        except OSError:
+            pass
+        os.close(tty)
+        return None
+
+    def _read(process: subprocess.Popen[bytes], deadline: float) -> bytes | None:
+        """Read what the program prints until it ends, or None when that takes too long.
+
+        Its end counts, not the end of its output: something that it left in the background may keep that open.
+        """
+        assert process.stdout is not None  # noqa: S101 - for the type checker: it is a pipe
+        descriptor = process.stdout.fileno()
+        poller = select.poll()
+        poller.register(descriptor, select.POLLIN)
+        output, closed = b"", False
+        while time.monotonic() < deadline:
+            ended = process.poll() is not None
+            if not closed and poller.poll(0 if ended else 20):
+                chunk = os.read(descriptor, LIMIT_BYTES)
+                output, closed = output + chunk, not chunk
+                if len(output) > LIMIT_BYTES:
+                    return output
+            elif ended:
+                return output
+            elif closed:
+                time.sleep(0.01)
+        return None
+
+    class _Foreground:
+        """Make a process group the terminal's own for a while, as a shell does, and take the terminal back after it."""
+
+        def __init__(self, tty: int | None, group: int) -> None:
+            self._tty, self._group = tty, group
+
+        def __enter__(self) -> None:
+            if self._tty is not None:
+                self._mode = termios.tcgetattr(self._tty)
+                self._give(self._group)
+                # It may have been stopped already, for using a terminal that was not its own yet.
+                os.killpg(self._group, signal.SIGCONT)
+
+        def __exit__(self, *_: object) -> None:
+            if self._tty is not None:
+                self._give(os.getpgrp())
+
+        def _give(self, group: int) -> None:
+            # Once the terminal is another group's, the kernel would stop us for taking it back (SIGTTOU).
+            blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTTOU})
+            try:
+                os.tcsetpgrp(self._tty or 0, group)
+                if group != self._group:
+                    termios.tcsetattr(self._tty or 0, termios.TCSADRAIN, self._mode)
+            except (OSError, termios.error):
+                return  # the terminal has gone, or the program ended at once
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
