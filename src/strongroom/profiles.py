@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     # A flag or a variable; or the path of a config file, a section of it, and the entry there.
     _Place = str | tuple[str, Section, Entry]
+    _Found = tuple[str, _Place]
 
 #: The section of the profile that every other one inherits from, and its name.
 DEFAULT = "default"
@@ -133,6 +134,7 @@ def resolve(document: Document, name: str, *, flags: Mapping[str, str], environ:
         ConfigError: A line that this profile needs is.
     """
     _refuse_mistakes(document, document.section(IMPLICIT))
+    outside = {field.name: found for field in FIELDS if (found := _outside(field, flags, environ))}
     drafts: dict[str, _Draft] = {}
     following: str | None = name
     while following is not None:
@@ -140,7 +142,7 @@ def resolve(document: Document, name: str, *, flags: Mapping[str, str], environ:
             names = [*drafts, following]
             raise ProfileLoop(names[names.index(following) :], "source_profile")
         drafts[following] = draft = _Draft(document, following)
-        draft.fill(flags, environ, target=following == name)
+        draft.fill(outside, target=following == name)
         following = draft.values.get("source_profile")
     innermost, *others = reversed(drafts.values())
     profile = innermost.finish(None)
@@ -199,29 +201,28 @@ class _Draft:
         self.places: dict[str, _Place] = {}
         self.warnings: list[str] = []
 
-    def fill(self, flags: Mapping[str, str], environ: Mapping[str, str], *, target: bool) -> None:
-        """Give each field the value of the first place that has one."""
+    def fill(self, outside: Mapping[str, list[_Found]], *, target: bool) -> None:
+        """Give each field the value of the first place that has one, beginning with what stands *outside* the file."""
         chain = self._chain()
-        session: Section | None = None
+        session: list[Section] = []
+        keys = {key for section in chain for key in section.entries}
         for field in FIELDS:
-            sections = [session, *chain] if field.session and session is not None else chain
-            places = _outside_places(field, flags, environ) if target or not field.target else []
-            places += _config_places(field, self.document.path, sections)
-            for text, place in places:
+            found = [*outside.get(field.name, ())] if target or not field.target else []
+            if field.key in keys:
+                found += self._inside(field, session + chain if field.session else chain)
+            for text, place in found:
                 value = self._parsed(field, text, place)
                 if value is not None:
                     self.values[field.name] = value
                     self.places[field.name] = place
                     break
-            if field.name == "sso_session":
+            if field.name == "sso_session" and field.name in self.values:
                 session = self._sso_session()
+                keys.update(key for section in session for key in section.entries)
         if self.values.get("source_profile") == self.name:
             del self.values["source_profile"], self.places["source_profile"]
         if "services" in self.values:
-            self.warnings.append(
-                f"{_shown(self.places['services'])}: services = {self.values['services']!r} is not read: "
-                "use endpoint_url, or AWS_ENDPOINT_URL_STS"
-            )
+            self._warn(self.places["services"], "services", "is not read: use endpoint_url, or AWS_ENDPOINT_URL_STS")
 
     def finish(self, source: Profile | None) -> Profile:
         """The profile, now that its *source* is known."""
@@ -245,35 +246,37 @@ class _Draft:
         chain: list[Section] = []
         seen: list[str] = []
         name: str | None = self.name
-        told = ""  # where an include names the profile
+        include: _Place | None = None
         while name is not None:
             if name in seen:
                 raise ProfileLoop([*seen[seen.index(name) :], name], "include_profile")
             seen.append(name)
             section = self.document.section(section_name(name))
-            include = None
             if section is not None:
                 _refuse_mistakes(self.document, section)
                 chain.append(section)
-                include = section.entries.get("include_profile")
-            elif told:
-                self.warnings.append(f"{told}: include_profile = {name!r} has no section; ignored")
-            if section is not None and include is not None and include.value:
-                name, told = include.value, _shown((self.document.path, section, include))
+            elif include is not None:
+                self._warn(include, "include_profile", "has no section and is ignored")
+            entry = section.entries.get("include_profile") if section is not None else None
+            if section is not None and entry is not None and entry.value:
+                name, include = entry.value, (self.document.path, section, entry)
             else:
-                name, told = None if name == DEFAULT else DEFAULT, ""
+                name, include = None if name == DEFAULT else DEFAULT, None
         return chain
 
-    def _sso_session(self) -> Section | None:
-        name = self.values.get("sso_session")
-        if name is None:
-            return None
-        section = self.document.section(_SSO_PREFIX + name)
+    def _sso_session(self) -> list[Section]:
+        section = self.document.section(_SSO_PREFIX + self.values["sso_session"])
         if section is None:
-            place = _shown(self.places["sso_session"])
-            self.warnings.append(f"{place}: sso_session = {name!r} has no section [{_SSO_PREFIX}{name}]; ignored")
+            self._warn(self.places["sso_session"], "sso_session", "has no section and is ignored")
+            return []
         _refuse_mistakes(self.document, section)
-        return section
+        return [section]
+
+    def _inside(self, field: Field, sections: list[Section]) -> list[_Found]:
+        """Each text that the config file has for *field*, with its place, the strongest first."""
+        path = self.document.path
+        entries = [(section, section.entries.get(field.key)) for section in sections]
+        return [(entry.value, (path, section, entry)) for section, entry in entries if entry and entry.value]
 
     def _parsed(self, field: Field, text: str, place: _Place) -> Any:
         try:
@@ -291,20 +294,14 @@ class _Draft:
         what = place if isinstance(place, str) else f"{_shown(place)}: {field.key}"
         raise ProfileIncomplete(self.name, field.name, f"{what}: {reason}")
 
-
-def _config_places(field: Field, path: str, sections: list[Section]) -> list[tuple[str, _Place]]:
-    """Each text that the config file has for *field*, with its place, the strongest first."""
-    found: list[tuple[str, _Place]] = []
-    for section in sections:
-        entry = section.entries.get(field.key)
-        if entry is not None and entry.value:
-            found.append((entry.value, (path, section, entry)))
-    return found
+    def _warn(self, place: _Place, key: str, what: str) -> None:
+        value = place[2].value if isinstance(place, tuple) else ""
+        self.warnings.append(f"{_shown(place)}: {key} = {value!r} {what}")
 
 
-def _outside_places(field: Field, flags: Mapping[str, str], environ: Mapping[str, str]) -> list[tuple[str, _Place]]:
-    """Each text that the command line and the environment have for *field*, likewise."""
-    found: list[tuple[str, _Place]] = [(environ[name], f"${name}") for name in field.variables if environ.get(name)]
+def _outside(field: Field, flags: Mapping[str, str], environ: Mapping[str, str]) -> list[_Found]:
+    """Each text that the command line and the environment have for *field*, with its place, the strongest first."""
+    found: list[_Found] = [(environ[name], f"${name}") for name in field.variables if environ.get(name)]
     if field.flag and flags.get(field.flag):
         found.insert(0, (flags[field.flag], f"--{field.flag}"))
     return found
