@@ -1,0 +1,42 @@
+"""Read by mypy, never run: each member of a family has the family's shape.
+
+A member is a module, so nothing at run time says what it must offer. A line that does not hold is an error of
+``make lint``.
+"""
+
+from typing import TYPE_CHECKING
+
+import strongroom.cli.add
+import strongroom.cli.clear
+import strongroom.cli.exec
+import strongroom.cli.explain
+import strongroom.cli.export
+import strongroom.cli.help
+import strongroom.cli.list
+import strongroom.cli.remove
+import strongroom.cli.version
+import strongroom.keystore.file
+import strongroom.keystore.memory
+import strongroom.providers.assume_role
+import strongroom.providers.session_token
+
+if TYPE_CHECKING:
+    from strongroom.cli.main import Command
+    from strongroom.keystore import Keystore, KeystoreModule
+    from strongroom.providers import Provider
+
+    _add: Command = strongroom.cli.add
+    _clear: Command = strongroom.cli.clear
+    _exec: Command = strongroom.cli.exec
+    _explain: Command = strongroom.cli.explain
+    _export: Command = strongroom.cli.export
+    _help: Command = strongroom.cli.help
+    _list: Command = strongroom.cli.list
+    _remove: Command = strongroom.cli.remove
+    _version: Command = strongroom.cli.version
+
+    _file: KeystoreModule = strongroom.keystore.file
+    _memory: Keystore = strongroom.keystore.memory.MemoryKeystore()
+
+    _assume_role: Provider = strongroom.providers.assume_role
+    _session_token: Provider = strongroom.providers.session_token
