@@ -1,7 +1,5 @@
 """``python -m strongroom``."""
 
-import sys
+from strongroom.cli.main import console
 
-from strongroom.cli.main import main
-
-sys.exit(main())
+console()

@@ -15,7 +15,8 @@ UNITS = {
     "w": 604800,
 }
 
-_PART = re.compile(r"(\d+\.?\d*|\.\d+)([a-zµμ]*)", re.ASCII)
+# Compiled where it is used: most runs do not, and compiling takes longer than importing this module.
+_PART = r"(?a:(\d+\.?\d*|\.\d+)([a-zµμ]*))"
 
 # Enough for any lifetime that AWS knows, and small enough for every clock: 100 years.
 LONGEST_SECONDS = 100 * 365 * 86400
@@ -40,7 +41,7 @@ def parse(text: str, *, plain: bool = False) -> int:
     if rest.isascii() and rest.isdigit() and (plain or rest.strip("0") == ""):
         return _bounded(sign * int(rest[:20]), text)
     total, position = 0.0, 0
-    for part in _PART.finditer(rest):
+    for part in re.finditer(_PART, rest):
         if part.start() != position:
             break
         number, unit = part.groups()

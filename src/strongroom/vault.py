@@ -38,8 +38,12 @@ CREDENTIAL, SESSION, OLD_SESSION, TOKEN = "credential", "session", "old session"
 # aws-vault's default of AWS_MIN_TTL: what is left must last for the command that gets it.
 MIN_TTL_SECONDS = 300
 
-_SESSION_NAME = re.compile(r"([^,]+),([^,]+),([^,]*),([0-9]{1,18})")
-_OLD_NAMES = re.compile(r"session,[^,]*,[^,]*,[0-9]{2,}|session:[^ ]*:[^ ]*:[^:]*|.* session \([0-9]+\)", re.DOTALL)
+# The end of the year 9999, beyond which RFC 3339 has no times; and the digits to read to find that out, for Python
+# refuses to read thousands.
+LATEST_EXPIRY = 253_402_300_799
+LONGEST_EXPIRY = 18
+
+_OLD_NAMES = r"(?s:session,[^,]*,[^,]*,[0-9]{2,}|session:[^ ]*:[^ ]*:[^:]*|.* session \([0-9]+\))"
 
 
 class SessionName:
@@ -71,11 +75,14 @@ class SessionName:
     @classmethod
     def read(cls, key: str) -> SessionName | None:
         """Read an item's name; None when it is not that of a session."""
-        match = _SESSION_NAME.fullmatch(key)
-        if match is None:
+        parts = key.split(",")
+        if len(parts) != 4 or not (parts[0] and parts[1] and parts[3].isascii() and parts[3].isdigit()):
+            return None
+        expires_at = int(parts[3][:LONGEST_EXPIRY])
+        if expires_at > LATEST_EXPIRY:
             return None
         try:
-            return cls(key, match[1], _decode(match[2]), _decode(match[3]), int(match[4]))
+            return cls(key, parts[0], _decode(parts[1]), _decode(parts[2]), expires_at)
         except ValueError:
             return None
 
@@ -84,7 +91,8 @@ def kind_of(key: str) -> str:
     """What the item named *key* is: `CREDENTIAL`, `SESSION`, `OLD_SESSION` or `TOKEN`."""
     if key.startswith("oidc:"):
         return TOKEN
-    if _OLD_NAMES.fullmatch(key):
+    # The first half spares the thousands of names that cannot match the second.
+    if (key.startswith(("session,", "session:")) or key.endswith(")")) and re.fullmatch(_OLD_NAMES, key):
         return OLD_SESSION
     return SESSION if SessionName.read(key) else CREDENTIAL
 

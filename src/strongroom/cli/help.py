@@ -39,10 +39,10 @@ def run(arguments: Arguments, settings: Settings) -> int:
     return 0
 
 
-def usage_error() -> None:
+def usage_error(program: str) -> None:
     """Print the overview where errors go: no command was given."""
     if sys.stderr is not None:
-        sys.stderr.write(overview("strongroom"))
+        sys.stderr.write(overview(program))
 
 
 def overview(program: str) -> str:
