@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import botocore.config
 import botocore.exceptions
+import botocore.parsers
 import botocore.session
 
 from strongroom.durations import show
@@ -133,6 +134,13 @@ def _translated(name: str) -> Iterator[None]:
         yield
     except botocore.exceptions.ClientError as error:
         raise _refused(name, error) from error
+    except botocore.exceptions.ParamValidationError as error:
+        raise AwsError(
+            f"{name}: {_one_line(error)}", "a setting of the profile has a form that AWS does not take"
+        ) from error
+    except (botocore.parsers.ResponseParserError, KeyError) as error:
+        # Of an answer that is no XML, and of one that is some other XML, such as the page of a captive portal.
+        raise _foreign(name) from error
     except (botocore.exceptions.BotoCoreError, botocore.exceptions.HTTPClientError) as error:
         raise _unreachable(name, error) from error
     except (ValueError, UnicodeError) as error:
@@ -148,6 +156,8 @@ def _refused(name: str, error: Any) -> AwsError:
     status = int(metadata.get("HTTPStatusCode", 0))
     if status >= 500 and (not code or code.isdigit()):
         return AwsUnreachable(f"{name} failed at AWS's side with HTTP status {status}", "try again in a moment")
+    if not code:
+        return _foreign(f"{name}, with HTTP status {status},")
     hint = _hint_for(code, message, metadata.get("HTTPHeaders", {}).get("date"))
     return AwsRefused(code, status, f"{name} was refused ({code}): {message}", hint)
 
@@ -166,7 +176,9 @@ _HINTS = {
 
 def _hint_for(code: str, message: str, date: str | None) -> str:
     skew = _clock_skew(date)
-    if abs(skew) > CLOCK_SKEW_SECONDS and ("Signature" in code or "Time" in code or "Expired" in code):
+    # AWS says it in words: a signature from the future is refused after five minutes already.
+    told = message.startswith(("Signature expired", "Signature not yet current"))
+    if told or (abs(skew) > CLOCK_SKEW_SECONDS and ("Signature" in code or "Time" in code or "Expired" in code)):
         direction = "behind" if skew > 0 else "ahead of"
         return f"this machine's clock is {show(abs(skew))} {direction} AWS's: set it, and try again"
     if code == "AccessDenied" and "MultiFactorAuthentication" in message:
@@ -188,16 +200,18 @@ def _unreachable(name: str, error: Exception) -> AwsUnreachable:
     text = _one_line(error)
     if isinstance(error, botocore.exceptions.SSLError):
         hint = "if a proxy re-signs connections, name its certificate in AWS_CA_BUNDLE or ca_bundle"
-    elif "parser" in type(error).__name__.lower() or "parse" in text.lower():
-        return AwsUnreachable(
-            f"{name} was answered with something that is not AWS's format",
-            "check endpoint_url, and whether a proxy or a sign-in page stands in between",
-        )
     elif isinstance(error, botocore.exceptions.ProxyConnectionError):
         hint = "check HTTPS_PROXY"
     else:
         hint = "check the network, region and endpoint_url"
     return AwsUnreachable(f"{name} did not reach AWS: {text}", hint)
+
+
+def _foreign(name: str) -> AwsUnreachable:
+    return AwsUnreachable(
+        f"{name} was answered with something that is not AWS's format",
+        "check endpoint_url, and whether a proxy or a sign-in page stands in between",
+    )
 
 
 def _one_line(text: object) -> str:

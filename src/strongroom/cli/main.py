@@ -137,7 +137,10 @@ def _run(words: list[str], environ: Mapping[str, str], talk: Talk) -> int:
             arguments.words = [name]
             return load(instead).run(arguments, Settings(arguments, environ, talk, instead))
     _check_words(command, arguments.words, f"type `{talk.program} help {name}` to see what it takes")
-    return command.run(arguments, Settings(arguments, environ, talk, " ".join([name, *arguments.words])))
+    settings = Settings(arguments, environ, talk, " ".join([name, *arguments.words]))
+    if arguments.text("prompt"):
+        settings.get("prompt")  # a flag that makes no sense is said even if nothing has to be asked
+    return command.run(arguments, settings)
 
 
 def _check_words(command: Command, words: list[str], hint: str) -> None:
