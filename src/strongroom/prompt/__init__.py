@@ -36,13 +36,13 @@ def driver(name: str) -> Callable[..., str]:
 
 
 def confirm(question: str, *, terminal: str = TERMINAL) -> bool:
-    """Ask a yes-or-no question at the terminal; anything but a yes is a no.
+    """Ask a yes-or-no question at the terminal, as it is worded; anything but a yes is a no.
 
     Raises:
         PromptUnavailable: There is no terminal.
     """
     try:
-        answer = ask(f"{question} [y/N] ", echo="plain", terminal=terminal)
+        answer = ask(question, echo="plain", terminal=terminal)
     except PromptDismissed:
         return False
     return answer.lower() in {"y", "yes"}
