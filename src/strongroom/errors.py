@@ -18,6 +18,7 @@
       PromptError
         PromptUnavailable                there is no way to ask a human here
         PromptDismissed                  the human declined
+        PromptFailed                     the program that asks, such as mfa_process, did not bring an answer
       LockError
         LockTimeout                      another process held the lock for too long
       CredentialsError
@@ -154,6 +155,10 @@ class PromptUnavailable(PromptError):
 
 class PromptDismissed(PromptError):
     """The human was asked and declined."""
+
+
+class PromptFailed(PromptError):
+    """A program that was to bring the answer failed, took too long, or printed something else."""
 
 
 class LockError(StrongroomError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from strongroom import prompt
 from strongroom.cli import environment
 from strongroom.cli.retrieval import mfa_code
-from strongroom.errors import CredentialsError, MfaRequired, PromptUnavailable
+from strongroom.errors import CredentialsError, MfaRequired, PromptFailed, PromptUnavailable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class World:
         try:
             return mfa_code(code)
         except ValueError as error:
-            raise CredentialsError(
+            raise PromptFailed(
                 f"the mfa_process of profile {step.profile.name!r} did not print a code: {error}",
                 "it should print the code and nothing else on stdout",
             ) from None

@@ -9,7 +9,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from strongroom.errors import PromptError
+from strongroom.errors import PromptFailed
 from strongroom.prompt.terminal import TERMINAL
 
 if sys.platform != "win32":
@@ -44,34 +44,34 @@ def run_mfa_process(
         terminal: The terminal's path.
 
     Raises:
-        PromptError: It failed, took too long, or printed no line or several; what it printed is not shown.
+        PromptFailed: It failed, took too long, or printed no line or several; what it printed is not shown.
         KeyboardInterrupt: It was ended by Ctrl-C.
     """
     output, status = _run(command, environ, timeout_seconds, terminal)
     if len(output) > LIMIT_BYTES:
-        raise PromptError(f"mfa_process: it printed more than {LIMIT_BYTES} bytes")
+        raise PromptFailed(f"mfa_process: it printed more than {LIMIT_BYTES} bytes")
     if status in {-signal.SIGINT, 128 + signal.SIGINT}:
         raise KeyboardInterrupt
     if status:
-        raise PromptError(
+        raise PromptFailed(
             f"mfa_process: ended by signal {-status}" if status < 0 else f"mfa_process: exit status {status}"
         )
     code = output.decode("utf-8", "replace").strip()
     if not code:
-        raise PromptError("mfa_process: it printed nothing")
+        raise PromptFailed("mfa_process: it printed nothing")
     if len(code.splitlines()) > 1:
-        raise PromptError("mfa_process: it printed more than one line")
+        raise PromptFailed("mfa_process: it printed more than one line")
     return code
 
 
-def _too_late(timeout_seconds: float) -> PromptError:
-    return PromptError(f"mfa_process: no code within {timeout_seconds:g} seconds")
+def _too_late(timeout_seconds: float) -> PromptFailed:
+    return PromptFailed(f"mfa_process: no code within {timeout_seconds:g} seconds")
 
 
-def _start_failed(error: Exception) -> PromptError:
+def _start_failed(error: Exception) -> PromptFailed:
     # A ValueError may quote the command line: only the system's own words go on.
     reason = (error.strerror or "").lower() if isinstance(error, OSError) else "it holds a NUL character"
-    return PromptError(f"mfa_process: cannot start it: {reason}")
+    return PromptFailed(f"mfa_process: cannot start it: {reason}")
 
 
 if sys.platform == "win32":

@@ -15,6 +15,7 @@ from strongroom.errors import (
     LockTimeout,
     MfaRefused,
     PromptDismissed,
+    PromptFailed,
     StrongroomError,
 )
 from strongroom.providers import load
@@ -28,9 +29,10 @@ if TYPE_CHECKING:
     from strongroom.providers import World
     from strongroom.vault import Vault
 
-# Failures that would meet everybody who asks for the same. What is a caller's own (no terminal, a wrong passphrase, a
-# code from a flag, an interrupt) is not among them: the next one tries.
-_SHARED = (AwsError, MfaRefused, PromptDismissed)
+# Failures that would meet everybody who asks for the same: AWS said no, the human did, or the program that stands in
+# for the human. What is a caller's own (no terminal, a wrong passphrase, a code from a flag, an interrupt) is not among
+# them: the next one tries.
+_SHARED = (AwsError, MfaRefused, PromptDismissed, PromptFailed)
 
 
 def once(step: Step, source: Credentials, vault: Vault, world: World, master: str) -> Credentials:
@@ -126,4 +128,6 @@ def _told(failure: Mapping[str, object]) -> StrongroomError:
             return MfaRefused(str(failure.get("serial")), message, hint)
         case "PromptDismissed":
             return PromptDismissed(message, hint)
+        case "PromptFailed":
+            return PromptFailed(message, hint)
     return AwsError(message, hint)
