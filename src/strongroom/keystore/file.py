@@ -7,15 +7,14 @@ device serials and expiry times, can be read by whoever can read the directory.
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
 import sys
-import time
 
 from strongroom.errors import ConfigError, ItemDamaged, ItemNotFound, KeystoreError, KeystoreLocked
 from strongroom.keystore import Item, jwe
-from strongroom.keystore.filenames import TEMPORARY_PREFIX, TEMPORARY_SUFFIX, decode, encode, is_temporary
+from strongroom.keystore.durable import make_directory, replace, sync_directory
+from strongroom.keystore.filenames import decode, encode, is_temporary
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,12 +28,9 @@ LIMIT_BYTES = 1 << 20
 TRIES = 3
 # A passphrase is proved on this many items at most: each costs a key derivation, and one that opens is enough.
 PROOFS = 16
-# A temporary file that is older than this belongs to a process that was killed.
-LEFTOVER_SECONDS = 3600
 
 # Without O_NONBLOCK a named pipe in an item's place would hang the reader. Windows knows neither, but text mode.
 _READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 
 
 def open(settings: Mapping[str, str | int | None], ask: Ask) -> FileKeystore:  # noqa: A001 - the family's shape
@@ -174,33 +170,33 @@ class FileKeystore:
         """Decrypt an item, asking for the passphrase if it is not known yet."""
         try:
             sealed = jwe.parse(token)
-            if self._passphrase is not None:
-                return self._try(key, sealed, self._passphrase)
-            message = f'Enter passphrase to unlock "{self.location}": '
-            for left in reversed(range(TRIES)):
-                passphrase = _bytes(self._ask(message, confirm=False))
-                try:
-                    return self._try(key, sealed, passphrase)
-                except KeystoreLocked:
-                    if not left:
-                        raise
-                message = f'Wrong passphrase. Enter passphrase to unlock "{self.location}": '
+            for passphrase in self._candidates():
+                plaintext = self._try(key, sealed, passphrase)
+                if plaintext is not None:
+                    return plaintext
         except ValueError as error:
             raise ItemDamaged(key, f"item {key!r} is damaged: {error}") from None
-        raise AssertionError
+        raise KeystoreLocked(
+            f"wrong passphrase for {key!r} in {self.location} (or the item is damaged: the two look the same)"
+        )
 
-    def _try(self, key: str, sealed: jwe.Sealed, passphrase: bytes) -> bytes:
-        """Open *sealed* and remember that this passphrase is right.
+    def _candidates(self) -> Iterator[bytes]:
+        """Yield the passphrase that is known, or ask for it until the caller is content or patience ends."""
+        if self._passphrase is not None:
+            yield self._passphrase
+            return
+        message = f'Enter passphrase to unlock "{self.location}": '
+        for _ in range(TRIES):
+            yield _bytes(self._ask(message, confirm=False))
+            message = f'Wrong passphrase. Enter passphrase to unlock "{self.location}": '
 
-        If it does not open, another item decides whether it is the passphrase that is wrong.
-        """
+    def _try(self, key: str, sealed: jwe.Sealed, passphrase: bytes) -> bytes | None:
+        """Open *sealed*, or return None if the passphrase is wrong: another item decides whether it is that."""
         try:
             plaintext = sealed.open(passphrase)
         except KeystoreLocked:
-            if not self._proved and not self._opens_any(passphrase, self._sealed(skip=key)):
-                raise KeystoreLocked(
-                    f"wrong passphrase for {key!r} in {self.location} (or a damaged item: no other one opens with it)"
-                ) from None
+            if not self._proved and not _opens_any(passphrase, self._sealed(skip=key)):
+                return None
             self._remember(passphrase)
             raise ItemDamaged(
                 key,
@@ -226,50 +222,28 @@ class FileKeystore:
                 continue
         return found
 
-    def _opens_any(self, passphrase: bytes, items: list[jwe.Sealed]) -> bool:
-        for sealed in items:
-            try:
-                sealed.open(passphrase)
-            except (KeystoreLocked, ValueError):
-                continue
-            return True
-        return False
-
     def _passphrase_for_writing(self) -> bytes:
         """Return a passphrase that opens what is there: a typing mistake must not make an item that nobody can read."""
         if self._passphrase is not None and self._proved:
             return self._passphrase
         items = self._sealed()
         if not items:
-            if self._passphrase is None:
-                message = f'Enter a new passphrase to protect "{self.location}": '
-                self._passphrase = _bytes(self._ask(message, confirm=True))
-            self._proved = True
-            return self._passphrase
-        if self._passphrase is not None:
-            if not self._opens_any(self._passphrase, items):
-                raise KeystoreLocked(f"wrong passphrase: it opens no item in {self.location}, so nothing was written")
-            self._proved = True
-            return self._passphrase
-        message = f'Enter passphrase to unlock "{self.location}": '
-        for _ in range(TRIES):
-            passphrase = _bytes(self._ask(message, confirm=False))
-            if self._opens_any(passphrase, items):
+            new = self._passphrase
+            if new is None:
+                new = _bytes(self._ask(f'Enter a new passphrase to protect "{self.location}": ', confirm=True))
+            self._remember(new)
+            return new
+        for passphrase in self._candidates():
+            if _opens_any(passphrase, items):
                 self._remember(passphrase)
                 return passphrase
-            message = f'Wrong passphrase. Enter passphrase to unlock "{self.location}": '
         raise KeystoreLocked(f"wrong passphrase: it opens no item in {self.location}, so nothing was written")
 
     # Writing
 
     def set(self, item: Item) -> None:
         """Store an item; the errors are those of the contract."""
-        try:
-            path = os.path.join(self.location, encode(item.key))
-        except ValueError as error:
-            raise KeystoreError(f"cannot store item {item.key!r} in {self.location}: {error}") from None
-        path = next(filter(os.path.lexists, self._paths(item.key)), path)
-        self._refuse_foreign(item.key, path, "overwrite")
+        path = self._path_for_writing(item.key)
         passphrase = self._passphrase_for_writing()
         token = jwe.encrypt(item.to_json(), passphrase, self._iterations)
         if len(token) > LIMIT_BYTES:
@@ -278,14 +252,14 @@ class FileKeystore:
         if not passphrase:
             self._warn(f"the passphrase of {self.location} is empty: whoever reads its files reads the keys in them")
         try:
-            _make_directory(os.path.realpath(self.location))
-            _replace(os.path.realpath(path), token)
+            make_directory(os.path.realpath(self.location))
+            replace(os.path.realpath(path), token)
         except OSError as error:
             raise KeystoreError(f"cannot write item {item.key!r} ({path}): {_reason(error)}") from error
 
     def remove(self, key: str) -> None:
         """Remove one item, under every spelling of its name; the errors are those of the contract."""
-        found = [path for path in self._paths(key) if os.path.lexists(path)]
+        found = [os.path.join(self.location, name) for name in self._names() if decode(name) == key]
         if not found:
             raise ItemNotFound(key, f"no item {key!r} in {self.location}")
         for path in found:
@@ -293,9 +267,37 @@ class FileKeystore:
         try:
             for path in found:
                 os.unlink(path)
-            _sync_directory(self.location)
+            sync_directory(self.location)
         except OSError as error:
             raise KeystoreError(f"cannot remove item {key!r} ({path}): {_reason(error)}") from error
+
+    def _path_for_writing(self, key: str) -> str:
+        """Return the file that an item is in, or will be."""
+        try:
+            name = encode(key)
+        except ValueError as error:
+            raise KeystoreError(f"cannot store item {key!r} in {self.location}: {error}") from None
+        names = self._names()
+        if name not in names:
+            # macOS and Windows open "jon" for "Jon"; writing would replace another item.
+            alike = [other for other in names if other.casefold() == name.casefold()]
+            if alike and os.path.lexists(os.path.join(self.location, name)):
+                raise KeystoreError(
+                    f"cannot store item {key!r}: this file system does not tell it from {decode(alike[0])!r}"
+                )
+            name = next((other for other in names if decode(other) == key), name)
+        path = os.path.join(self.location, name)
+        self._refuse_foreign(key, path, "overwrite")
+        return path
+
+    def _names(self) -> list[str]:
+        """Return every name in the directory, as it is spelled there."""
+        try:
+            return [name for name in os.listdir(self.location) if not is_temporary(name)]
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise KeystoreError(f"cannot list {self.location}: {_reason(error)}") from error
 
     def _refuse_foreign(self, key: str, path: str, verb: str) -> None:
         """Leave alone what this store, or aws-vault, did not write."""
@@ -352,83 +354,12 @@ def _is_foreign(path: str) -> bool:
     return not jwe.PREFIX.startswith(head[: len(jwe.PREFIX)]) and bool(head.strip(b"\0"))
 
 
-def _make_directory(path: str) -> None:
-    """Make a directory and the missing ones above it, all of them closed to others."""
-    if os.path.isdir(path):
-        return
-    _make_directory(os.path.dirname(path))
-    try:
-        os.mkdir(path, 0o700)
-    except FileExistsError:
-        if not os.path.isdir(path):
-            raise
-
-
-def _replace(path: str, content: bytes) -> None:
-    """Give a file new content: a reader, or the next start after a crash, sees all of the old or all of the new.
-
-    The temporary file lies beside the directory, where aws-vault does not take it for an item; inside only if there is
-    no other way.
-    """
-    directory = os.path.dirname(path)
-    beside = os.path.dirname(directory)
-    try:
-        _write_and_rename(beside, path, content)
-    except OSError as error:
-        if error.errno not in {errno.EACCES, errno.EPERM, errno.EROFS, errno.EXDEV}:
-            raise
-        _write_and_rename(directory, path, content)
-    _sync_directory(directory)
-    _sweep(beside)
-    _sweep(directory)
-
-
-def _write_and_rename(folder: str, path: str, content: bytes) -> None:
-    temporary = os.path.join(folder, f"{TEMPORARY_PREFIX}{os.urandom(8).hex()}{TEMPORARY_SUFFIX}")
-    descriptor = os.open(temporary, _CREATE, 0o600)
-    try:
+def _opens_any(passphrase: bytes, items: list[jwe.Sealed]) -> bool:
+    """Tell whether a passphrase opens at least one of these."""
+    for sealed in items:
         try:
-            rest = memoryview(content)
-            while rest:
-                rest = rest[os.write(descriptor, rest) :]
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        os.replace(temporary, path)
-    except BaseException:
-        _discard(temporary)
-        raise
-
-
-def _discard(path: str) -> None:
-    """Remove a file of no further use; if that fails, another error is on its way, and `_sweep` tries again."""
-    try:
-        os.unlink(path)
-    except OSError:
-        return
-
-
-def _sync_directory(path: str) -> None:
-    """Make a rename last; some file systems, and Windows, do not know this and need not."""
-    if sys.platform == "win32":
-        return
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in {errno.EINVAL, errno.ENOTSUP}:
-            raise
-    finally:
-        os.close(descriptor)
-
-
-def _sweep(folder: str) -> None:
-    """Remove what killed processes left; this is tidying, so nothing that goes wrong here matters."""
-    before = time.time() - LEFTOVER_SECONDS
-    try:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if is_temporary(entry.name) and entry.stat(follow_symlinks=False).st_mtime < before:
-                    os.unlink(entry.path)
-    except OSError:
-        return
+            sealed.open(passphrase)
+        except (KeystoreLocked, ValueError):
+            continue
+        return True
+    return False

@@ -1,0 +1,105 @@
+"""Files that are replaced whole or not at all, whatever happens meanwhile: a crash, a full disk, a reader.
+
+The usual order: write a temporary file, make it last (fsync), rename it over the old one, make that last too.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import time
+
+from strongroom.keystore.filenames import TEMPORARY_PREFIX, TEMPORARY_SUFFIX, is_temporary
+
+# A temporary file that is older than this belongs to a process that was killed.
+LEFTOVER_SECONDS = 3600
+
+# Why a file cannot be made beside the directory, or moved from there, though one in it may: modes, or another disk.
+_NOT_BESIDE = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.EXDEV})
+_NO_FSYNC = frozenset({errno.EINVAL, errno.ENOTSUP})
+
+# Windows knows no O_NOFOLLOW, but a text mode.
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+
+
+def make_directory(path: str) -> None:
+    """Make a directory and the missing ones above it, all of them closed to others."""
+    if os.path.isdir(path):
+        return
+    make_directory(os.path.dirname(path))
+    try:
+        os.mkdir(path, 0o700)
+    except FileExistsError:
+        if not os.path.isdir(path):
+            raise
+
+
+def replace(path: str, content: bytes) -> None:
+    """Give a file new content: a reader, or the next start after a crash, sees all of the old or all of the new.
+
+    The temporary file lies beside the directory, where aws-vault does not take it for an item; inside only if there is
+    no other way.
+    """
+    directory = os.path.dirname(path)
+    beside = os.path.dirname(directory)
+    try:
+        _write_and_rename(beside, path, content)
+    except OSError as error:
+        if error.errno not in _NOT_BESIDE:
+            raise
+        _write_and_rename(directory, path, content)
+    sync_directory(directory)
+    _sweep(beside)
+    _sweep(directory)
+
+
+def _write_and_rename(folder: str, path: str, content: bytes) -> None:
+    temporary = os.path.join(folder, f"{TEMPORARY_PREFIX}{os.urandom(8).hex()}{TEMPORARY_SUFFIX}")
+    descriptor = os.open(temporary, _CREATE, 0o600)
+    try:
+        try:
+            rest = memoryview(content)
+            while rest:
+                rest = rest[os.write(descriptor, rest) :]
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        os.replace(temporary, path)
+    except BaseException:
+        _discard(temporary)
+        raise
+
+
+def _discard(path: str) -> None:
+    """Remove a file of no further use; if that fails, another error is on its way, and `_sweep` tries again."""
+    try:
+        os.unlink(path)
+    except OSError:
+        return
+
+
+def sync_directory(path: str) -> None:
+    """Make a rename last; some file systems, and Windows, do not know this and need not."""
+    if sys.platform == "win32":
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_FSYNC:
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _sweep(folder: str) -> None:
+    """Remove what killed processes left; this is tidying, so nothing that goes wrong here matters."""
+    before = time.time() - LEFTOVER_SECONDS
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if is_temporary(entry.name) and entry.stat(follow_symlinks=False).st_mtime < before:
+                    os.unlink(entry.path)
+    except OSError:
+        return
