@@ -225,6 +225,11 @@ def test_a_long_chain_of_sources():
             "loop detected in config file for profile 'a': source_profile leads a -> b -> a",
         ),
         (
+            "[profile a]\nsource_profile=b\n[profile b]\nsource_profile=c\n[profile c]\nsource_profile=b\n",
+            ("b", "c", "b"),
+            "loop detected in config file for profile 'b': source_profile leads b -> c -> b",
+        ),
+        (
             "[default]\ninclude_profile = b\n[profile a]\n",
             ("default", "b", "default"),
             "loop detected in config file for profile 'default': include_profile leads default -> b -> default",
@@ -256,11 +261,13 @@ def test_an_unknown_include_is_ignored_with_a_warning():
 
 def test_services_are_not_read_and_that_is_said():
     """The warning names the line and what works instead; a source's warnings are the target's, each once."""
-    text = "[default]\nservices = s\n[profile a]\nsource_profile = b\n[profile b]\n"
+    text = "[default]\nservices = s\n[profile a]\nsource_profile = b\n[profile b]\nsource_profile = c\nservices = t\n"
+    advice = "is not read: use endpoint_url, or AWS_ENDPOINT_URL_STS"
     profile = resolve(text)
     assert profile.services == "s"
     assert profile.warnings == (
-        "/c:2 [default]: services = 's' is not read: use endpoint_url, or AWS_ENDPOINT_URL_STS",
+        f"/c:2 [default]: services = 's' {advice}",
+        f"/c:7 [profile b]: services = 't' {advice}",
     )
 
 
@@ -292,7 +299,8 @@ def test_a_missing_session_block_is_ignored_with_a_warning():
 
 def test_a_session_block_gives_nothing_else():
     """Only three keys of an `[sso-session]` count."""
-    assert resolve("[sso-session s]\nregion = r\nrole_arn = x\n[profile a]\nsso_session = s\n").region is None
+    text = "[sso-session s]\nregion = r\nsso_account_id = 1\nendpoint_url = x\n[profile a]\nsso_session = s\n"
+    assert settings(resolve(text + "endpoint_url = y\n")) == {"sso_session": "s", "endpoint_url": "y"}
 
 
 @pytest.mark.parametrize(

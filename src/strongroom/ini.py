@@ -1,105 +1,40 @@
-r"""The INI dialect of AWS config files as go-ini reads it: text to sections, and a new section onto a text.
+"""Config files: text to sections, and a new section onto a text.
 
-What one line means is decided in one place (:func:`_read_body`). A :class:`Document` walks a text with it from end
-to end, or, since a process that needs one profile out of thousands must not pay for the others, looks for the header
-of the section that was asked for and reads from there. Both ways give the same sections for every text.
+A :class:`Document` reads a text from end to end or, since a process that needs one profile out of thousands must not
+pay for the others, looks for the header of the section that was asked for and reads from there. Both ways give the
+same sections for every text. What a line means is said in :mod:`strongroom.ini_lines`.
 
-The dialect, where it differs from the standard library's: lines end at ``\n``; keys are case-insensitive, section
-names are not; a section's name ends at the *last* ``]`` of its line; a comment inside a line begins at `` #`` or else
-`` ;``; values may be quoted, continued by a backslash, or span lines between backticks or triple double quotes;
-``%(name)s`` stands for another value of the section or of the implicit section ``DEFAULT``. Unlike in go-ini a dot
-in a section's name means nothing, and an empty value does not swallow indented lines of the *next* section.
-
-A mistake belongs to the section in which it stands: it never keeps anybody from reading the others.
+A mistake belongs to the section in which it stands: it never keeps anybody from reading the others. A dot in a
+section's name means nothing, unlike in go-ini, where ``[a.b]`` inherits from ``[a]``.
 """
 
 from __future__ import annotations
 
-import re
+from strongroom.ini_lines import (
+    SPACE,
+    Entry,
+    Mistake,
+    Placed,
+    end_of_line,
+    read_body,
+    read_header,
+    without_quotes,
+)
+
+__all__ = ["IMPLICIT", "Document", "Entry", "Mistake", "Section", "append_section", "decode", "encode"]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-#: What go-ini trims: Go's ``unicode.IsSpace``, i.e. Unicode's White_Space. ``str.strip()`` alone would also take
-#: U+001C to U+001F.
-_SPACE = "\t\n\v\f\r \x85\xa0\u1680" + "".join(map(chr, range(0x2000, 0x200B))) + "\u2028\u2029\u202f\u205f\u3000"
-
 #: The section that keys before any header belong to, and that ``%(name)s`` falls back to.
 IMPLICIT = "DEFAULT"
-
-#: How many ``%(name)s`` are replaced in one value before the rest is taken literally: go-ini's own bound.
-_MAX_EXPANSIONS = 99
 
 #: After so many single look-ups all headers are collected once: ``list`` asks for every profile.
 _LOOKUPS_BEFORE_INDEX = 8
 
-#: A run of a broken line that a message does not repeat: secret access keys have 40 characters of base64, session
-#: tokens more.
-_LONG_RUN = r"[A-Za-z0-9+/=_-]{40,}"
 
-_SHOWN_LENGTH = 100
-
-
-class _Placed:
-    """Something that stands at an offset of a text; counting the lines above it waits until somebody asks."""
-
-    __slots__ = ("_text", "offset")
-
-    def __init__(self, text: str, offset: int) -> None:
-        self._text = text
-        self.offset = offset
-
-    @property
-    def line(self) -> int:
-        """The line it stands in, from 1."""
-        return self._text.count("\n", 0, self.offset) + 1
-
-
-class Entry(_Placed):
-    """One setting: *key* in lower case, its *value*, and the lines *nested* below it if the value is empty."""
-
-    __slots__ = ("_nested", "key", "value")
-
-    def __init__(self, text: str, offset: int, key: str, value: str, nested: list[str] | None = None) -> None:
-        super().__init__(text, offset)
-        self.key = key
-        self.value = value
-        self._nested = nested
-
-    @property
-    def nested(self) -> tuple[str, ...]:
-        """The indented lines below a setting without a value, trimmed."""
-        return tuple(self._nested or ())
-
-    def expanded(self, own: Mapping[str, Entry], fallback: Mapping[str, Entry]) -> Entry:
-        """This setting with each ``%(name)s`` replaced by the raw value of that key; unknown ones stay."""
-        if "%(" not in self.value:
-            return self
-        value, at, left = self.value, 0, _MAX_EXPANSIONS
-        while left and (at := value.find("%(", at)) >= 0:
-            close = value.find(")", at)
-            name = value[at + 2 : close].lower()
-            source = (own.get(name) if name != self.key else None) or fallback.get(name)
-            if close < 0 or value[close + 1 : close + 2] != "s" or source is None:
-                at += 2
-            else:
-                value = value[:at] + source.value + value[close + 2 :]
-                left -= 1
-        return Entry(self._text, self.offset, self.key, value, self._nested)
-
-
-class Mistake(_Placed):
-    """A line that means nothing, and the *reason*."""
-
-    __slots__ = ("reason",)
-
-    def __init__(self, text: str, offset: int, reason: str) -> None:
-        super().__init__(text, offset)
-        self.reason = reason
-
-
-class Section(_Placed):
+class Section(Placed):
     """All that a file says under one name: *entries* by lower-case key, and the *mistakes* among them.
 
     ``line`` is that of the first header of this name.
@@ -164,12 +99,12 @@ class Document:
         mistakes: list[Mistake] = []
         headers = self._headers_of(name)
         if name == IMPLICIT:
-            _read_body(self._text, self._start, entries, mistakes)
+            read_body(self._text, self._start, entries, mistakes)
         for offset in headers:
-            _, reason, body = _read_header(self._text, offset)
+            _, reason, body = read_header(self._text, offset)
             if reason:
                 mistakes.append(Mistake(self._text, offset, reason))
-            _read_body(self._text, body, entries, mistakes)
+            read_body(self._text, body, entries, mistakes)
         if not (headers or entries or mistakes):
             return None
         first = headers[0] if headers else self._start
@@ -189,7 +124,7 @@ class Document:
             offsets = _search_all_headers(self._text, self._start) if self._searchable else None
             self._offsets = {}
             for offset in _walk_headers(self._text, self._start) if offsets is None else offsets:
-                self._offsets.setdefault(_read_header(self._text, offset)[0], []).append(offset)
+                self._offsets.setdefault(read_header(self._text, offset)[0], []).append(offset)
         return self._offsets
 
     def _expand(self, section: Section | None) -> Section | None:
@@ -201,6 +136,68 @@ class Document:
         own = section.entries
         entries = {key: entry.expanded(own, fallback) for key, entry in own.items()}
         return Section(self._text, section.offset, section.name, entries, section.mistakes)
+
+
+def _may_span_lines(text: str) -> bool:
+    """Whether some value may reach over the end of its line, so that a header cannot be told by its own line."""
+    # The first test of the two finds one character much faster than the second one three.
+    if "`" in text or ('"' in text and '"""' in text):
+        return True
+    at = text.find("\\")
+    while at >= 0:
+        end = end_of_line(text, at)
+        if not text[text.rfind("\\", at, end) + 1 : end].strip(SPACE):
+            return True
+        at = text.find("\\", end)
+    return False
+
+
+def _search_headers(text: str, start: int, name: str) -> list[int] | None:
+    """Offsets of the headers of *name*, or None if only a walk through the whole text can tell."""
+    found = []
+    opening = "[" + name
+    # Backwards: str.rfind stops at first characters, which are rare here, str.find at last ones. Three times as fast.
+    at = text.rfind(opening, start)
+    while at >= 0:
+        after = text[at + len(opening) : at + len(opening) + 1]
+        if after == "]" or not after.strip(SPACE):
+            if at > start and text[at - 1] != "\n":
+                if _is_indented(text, start, at):
+                    return None
+            elif read_header(text, at)[0] == name:
+                found.append(at)
+        at = text.rfind(opening, start, at + len(opening) - 1)
+    return found[::-1]
+
+
+def _search_all_headers(text: str, start: int) -> list[int] | None:
+    """Offsets of all headers, or None if only a walk through the whole text can tell."""
+    found = []
+    at = text.find("[", start)
+    while at >= 0:
+        if at == start or text[at - 1] == "\n":
+            found.append(at)
+        elif _is_indented(text, start, at):
+            return None
+        at = text.find("[", end_of_line(text, at))
+    return found
+
+
+def _is_indented(text: str, start: int, at: int) -> bool:
+    """Whether nothing but space stands between the beginning of the line and *at*."""
+    while at > start and text[at - 1] in SPACE:
+        if text[at - 1] == "\n":
+            return True
+        at -= 1
+    return at == start
+
+
+def _walk_headers(text: str, start: int) -> Iterator[int]:
+    """Offsets of all headers, by reading everything between them."""
+    at = read_body(text, start, {}, [])
+    while at < len(text):
+        yield at
+        at = read_body(text, read_header(text, at)[2], {}, [])
 
 
 def append_section(text: str, name: str, settings: Mapping[str, str]) -> str:
@@ -255,202 +252,10 @@ def _errors(data: bytes) -> str:
     return "surrogateescape" if _encoding(data) == "utf-8" else "surrogatepass"
 
 
-# Headers: where sections begin
-
-
-def _may_span_lines(text: str) -> bool:
-    """Whether some value may reach over the end of its line, so that a header cannot be told by its own line."""
-    # The first test of the two finds one character much faster than the second one three.
-    if "`" in text or ('"' in text and '"""' in text):
-        return True
-    at = text.find("\\")
-    while at >= 0:
-        if not text[at + 1 : _end_of_line(text, at)].strip(_SPACE):
-            return True
-        at = text.find("\\", at + 1)
-    return False
-
-
-def _search_headers(text: str, start: int, name: str) -> list[int] | None:
-    """Offsets of the headers of *name*, or None if only a walk through the whole text can tell."""
-    found = []
-    opening = "[" + name
-    # Backwards: str.rfind stops at first characters, which are rare here, str.find at last ones. Three times as fast.
-    at = text.rfind(opening, start)
-    while at >= 0:
-        after = text[at + len(opening) : at + len(opening) + 1]
-        if after == "]" or not after.strip(_SPACE):
-            if at > start and text[at - 1] != "\n":
-                if _is_indented(text, start, at):
-                    return None
-            elif _read_header(text, at)[0] == name:
-                found.append(at)
-        at = text.rfind(opening, start, at + len(opening) - 1)
-    return found[::-1]
-
-
-def _search_all_headers(text: str, start: int) -> list[int] | None:
-    """Offsets of all headers, or None if only a walk through the whole text can tell."""
-    found = []
-    at = text.find("[", start)
-    while at >= 0:
-        if at == start or text[at - 1] == "\n":
-            found.append(at)
-        elif _is_indented(text, start, at):
-            return None
-        at = text.find("[", at + 1)
-    return found
-
-
-def _is_indented(text: str, start: int, at: int) -> bool:
-    """Whether nothing but space stands between the beginning of the line and *at*."""
-    return not text[max(text.rfind("\n", 0, at) + 1, start) : at].strip(_SPACE)
-
-
-def _walk_headers(text: str, start: int) -> Iterator[int]:
-    """Offsets of all headers, by reading everything between them."""
-    at = _read_body(text, start, {}, [])
-    while at < len(text):
-        yield at
-        at = _read_body(text, _read_header(text, at)[2], {}, [])
-
-
-def _read_header(text: str, offset: int) -> tuple[str, str, int]:
-    """The name in the header line at *offset*, what is wrong with that line or "", and where its body begins."""
-    end = _end_of_line(text, offset)
-    line = text[offset:end].lstrip(_SPACE)
-    close = line.rfind("]")
-    reason = ""
-    if close < 0:
-        name = line[1:].rstrip(_SPACE)
-        reason = f"unclosed section: {_shown(line)}"
-    else:
-        name = line[1:close]
-        if not name:
-            reason = "empty section name: '[]'"
-    if not _is_utf8(name):
-        reason = reason or f"not UTF-8: {_shown(line)}"
-    return name, reason, end + 1
-
-
-def _end_of_line(text: str, at: int) -> int:
-    end = text.find("\n", at)
-    return len(text) if end < 0 else end
-
-
-# Bodies: what stands under a header
-
-
-def _read_body(text: str, at: int, entries: dict[str, Entry], mistakes: list[Mistake]) -> int:
-    """Read settings from *at* into *entries* and *mistakes*; returns where the next header's line begins."""
-    nested: list[str] | None = None  # of the last setting, if its value is empty
-    while at < len(text):
-        end = _end_of_line(text, at)
-        line = text[at:end].strip(_SPACE)
-        following = end + 1
-        if nested is not None and text[at] in " \t":
-            nested.append(line)
-        elif line[:1] == "[":
-            return at
-        elif line and line[0] not in "#;":
-            nested = None
-            try:
-                key, value, following = _read_setting(text, text.index(line, at), line)
-            except ValueError as error:
-                mistakes.append(Mistake(text, at, f"{error}: {_shown(line)}"))
-            else:
-                nested = None if value else []
-                entries[key] = Entry(text, at, key, value, nested)
-        at = following
-    return len(text)
-
-
-def _read_setting(text: str, at: int, line: str) -> tuple[str, str, int]:
-    """Key, value, and where the next line begins, for the setting that *line*, which stands at *at*, begins with.
-
-    Raises:
-        ValueError: It is no setting.
-    """
-    key, delimiter = _read_key(line)
-    value = line[delimiter + 1 :].lstrip(_SPACE)
-    end = _end_of_line(text, at)
-    quote = '"""' if value.startswith('"""') else "`" if value.startswith("`") else ""
-    if quote:
-        value, end = _read_quoted(text, at + len(line) - len(value) + len(quote), quote)
-    elif value.endswith("\\"):
-        value, end = _read_continued(text, value, end)
-    else:
-        value = _without_quotes(_without_comment(value))
-    if not (_is_utf8(key) and _is_utf8(value)):
-        raise ValueError("not UTF-8")
-    return key, value, end + 1
-
-
-def _read_key(line: str) -> tuple[str, int]:
-    """The key in lower case, and the place of the delimiter after it."""
-    quote = '"""' if line.startswith('"""') and len(line) > 6 else line[0] if line[0] in '"`' else ""
-    begin = len(quote)
-    close = line.find(quote, begin) if quote else 0
-    if close < 0:
-        raise ValueError("missing closing quote of a key")
-    places = [place for place in (line.find("=", close + begin), line.find(":", close + begin)) if place >= 0]
-    if not places:
-        raise ValueError("key-value delimiter not found")
-    delimiter = min(places)
-    key = line[begin : close if quote else delimiter].strip(_SPACE).lower()
-    if not key:
-        raise ValueError("empty key name")
-    return key, delimiter
-
-
-def _read_quoted(text: str, at: int, quote: str) -> tuple[str, int]:
-    """The value from *at* up to the last *quote* of the first line that has one, and the end of that line."""
-    end = _end_of_line(text, max(text.find(quote, at), at))
-    close = text.rfind(quote, at, end)
-    if close < 0:
-        raise ValueError("missing closing quote")
-    return text[at:close], end
-
-
-def _read_continued(text: str, value: str, end: int) -> tuple[str, int]:
-    """The value with the next lines, each trimmed, while one ends with a backslash; a blank line ends it too."""
-    line = value
-    while line and value.endswith("\\"):
-        at, end = end + 1, _end_of_line(text, end + 1)
-        line = text[at:end].strip(_SPACE)
-        value = value[:-1] + line
-    return value, end
-
-
-def _without_comment(value: str) -> str:
-    at = value.find(" #")
-    if at < 0:
-        at = value.find(" ;")
-    return value if at < 0 else value[:at].strip(_SPACE)
-
-
-def _without_quotes(value: str) -> str:
-    """The value without its quotes, if the quote stands just at both ends."""
-    for quote in "'\"":
-        if len(value) >= 2 and value[0] == quote and value.find(quote, 1) == len(value) - 1:
-            return value[1:-1]
-    return value
-
-
-def _is_utf8(text: str) -> bool:
-    """Whether no byte had to be smuggled in as a lone surrogate."""
-    return text.isascii() or not any("\ud800" <= char <= "\udfff" for char in text)
-
-
-def _shown(line: str) -> str:
-    """A line as a message may show it: quoted, not endless, without what might be a secret."""
-    return repr(re.sub(_LONG_RUN, lambda found: found[0][:4] + "...", line.strip())[:_SHOWN_LENGTH])
-
-
 def _is_plain(text: str) -> bool:
     """Whether all readers of INI files leave *text* as it is: no control characters, no blanks around it."""
     blanks = text[:1] + text[-1:]
-    return blanks == blanks.strip().strip(_SPACE) != "" and not any(
+    return blanks == blanks.strip().strip(SPACE) != "" and not any(
         char < " " or "\x7f" <= char <= "\x9f" or "\ud800" <= char <= "\udfff" for char in text
     )
 
@@ -461,5 +266,5 @@ def _reads_the_same(value: str) -> bool:
         _is_plain(value)
         and not any(mark in value for mark in (" #", " ;", "`", '"""', "%("))
         and not value.endswith("\\")
-        and _without_quotes(value) == value
+        and without_quotes(value) == value
     )

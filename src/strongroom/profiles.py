@@ -39,6 +39,7 @@ class Profile:
         exists: Whether the config file has a section of its own for it.
         source: The profile that ``source_profile`` names, resolved the same way.
         warnings: What was ignored, and should not have been there; of the sources too.
+        places: Field to where its value stands, as :attr:`origins` tells it in words.
     """
 
     __slots__ = ("places", "exists", "name", "source", "warnings", *(field.name for field in FIELDS))
@@ -185,7 +186,10 @@ def _says_something(section: Section | None) -> bool:
 def _refuse_mistakes(document: Document, section: Section | None) -> None:
     if section is not None and section.mistakes:
         mistake = section.mistakes[0]
-        raise ConfigError(f"{document.path}:{mistake.line} [{section.name}]: {mistake.reason}")
+        raise ConfigError(
+            f"{document.path}:{mistake.line} [{section.name}]: {mistake.reason}",
+            hint="correct that line, or begin it with # to leave it out",
+        )
 
 
 class _Draft:

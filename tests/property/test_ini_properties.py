@@ -95,6 +95,31 @@ texts = st.builds(
     ),
     st.one_of(st.just(""), lines),
 )
+# Few names and many values that reach over lines: here a header may be hidden, or hide another.
+spanning_lines = st.sampled_from(
+    (
+        "[profile a]",
+        "[profile b]",
+        " [profile a]",
+        "\v[profile b]",
+        "[profile a",
+        "region =",
+        "region = a",
+        "k = `",
+        "k = `a",
+        "`",
+        'k = """',
+        'k = """a',
+        '"""',
+        "k = a\\",
+        "k = a\\ ",
+        "\\",
+        "# a\\",
+        "",
+        " ",
+    )
+)
+spanning_texts = st.lists(spanning_lines, max_size=10).map("\n".join)
 ordinary_texts = st.lists(
     st.one_of(
         st.sampled_from([f"[{name}]" for name in NAMES]),
@@ -139,9 +164,11 @@ def aws_cli_reads(text, tmp_path_factory):
     return raw_config_parse(str(path))
 
 
-@given(texts)
-@example("[profile a]\nregion=a\\\n[profile a]\nregion=b")
+@given(st.one_of(texts, spanning_texts, spanning_texts))
+@example("[profile b]\nregion=a\\\n[profile a]\nregion=b")
+@example("[profile b]\nregion=a\\ \r\n[profile a]\nregion=b")
 @example("region=`\n[profile a]\nregion=b\n`\n[profile a]\nregion=c")
+@example('region="""\n[profile a]\nregion=b\n"""\n[profile a]\nregion=c')
 @example("x=\n [profile a]\nregion=b")
 @example("x=\n\x85[profile a]\nregion=b")
 @example("[profile a] # [profile a]\n[profile a\n[profile a \n")
@@ -159,7 +186,7 @@ def test_a_section_read_alone_equals_the_section_of_a_full_walk(text):
         assert shape(indexed.section(name)) == shape(walked.section(name))
 
 
-@given(st.one_of(texts, ordinary_texts))
+@given(st.one_of(texts, spanning_texts, ordinary_texts))
 def test_a_profile_resolved_alone_equals_that_of_a_full_walk(text):
     """For any text, every profile, or the error instead of it, is the same with and without the index."""
     walked = ini.Document(text, "c", index=False)
@@ -169,7 +196,10 @@ def test_a_profile_resolved_alone_equals_that_of_a_full_walk(text):
         assert resolved(ini.Document(text, "c"), name) == resolved(walked, name)
 
 
-@given(texts, st.sampled_from(("profile new", "profile team/dev 100%", "profile 🗝", "default", "profile a")))
+@given(
+    st.one_of(texts, spanning_texts),
+    st.sampled_from(("profile new", "profile team/dev 100%", "profile 🗝", "default", "profile a")),
+)
 def test_an_appended_section_changes_no_byte_before_it(text, name):
     """Every byte of the file stays, each section stays what it was, and the new one holds what was asked."""
     asked = {"mfa_serial": "arn:aws:iam::111111111111:mfa/jon", "region": "eu-west-1"}
