@@ -2,6 +2,8 @@
 
 import json
 import os
+import signal
+import sys
 import time
 
 import pytest
@@ -545,6 +547,91 @@ def test_nobody_to_ask(c1, cloud):
     assert f"MFA device {M}" in result.stderr
     assert "--mfa-token" in result.stderr
     assert cloud.calls == []
+
+
+# At a terminal.
+
+needs_a_terminal = pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals that a test can drive")
+
+
+@needs_a_terminal
+def test_the_code_is_asked_for_at_the_terminal(c1, cloud, tty):
+    """With stdout piped, as in `$(strongroom export)`, the question is on the terminal, and only the answer on stdout."""
+    terminal = tty("export", "--format=json", "jon")
+    terminal.expect(f"Enter MFA code for {M}: ")
+    terminal.send(f"{CODE}\n")
+    result = terminal.wait()
+    assert (result.status, result.stderr) == (0, "")
+    assert result.json()["AccessKeyId"] in cloud.keys
+    assert terminal.echo
+    assert cloud.calls == [gst(3600, M)]
+
+
+@needs_a_terminal
+def test_a_wrong_code_is_asked_for_again(c1, cloud, tty):
+    """A code that AWS refuses, and then the right one."""
+    terminal = tty("export", "--format=json", "admin")
+    terminal.expect("Enter MFA code")
+    terminal.send("000000\n")
+    terminal.expect("Enter MFA code")
+    terminal.send(f"{CODE}\n")
+    result = terminal.wait()
+    assert result.status == 0
+    assert "did not accept the code" in result.stderr
+    assert [call.code for call in cloud.calls] == ["000000", CODE, None]
+
+
+@needs_a_terminal
+def test_three_wrong_codes_are_enough(c1, cloud, tty):
+    """After the third wrong code it is over: exit 1, nothing kept."""
+    terminal = tty("export", "--format=json", "jon")
+    for code in ("000000", "000001", "000002"):
+        terminal.expect("Enter MFA code")
+        terminal.send(f"{code}\n")
+    result = terminal.wait()
+    assert (result.status, result.stdout) == (1, "")
+    assert f"AWS did not accept the code of MFA device {M}" in result.stderr
+    assert len(cloud.calls) == 3
+    assert c1.sessions() == []
+
+
+@needs_a_terminal
+def test_what_cannot_be_a_code_is_not_sent(c1, cloud, tty):
+    """A typing error costs no call."""
+    terminal = tty("export", "--format=json", "jon")
+    terminal.expect("Enter MFA code")
+    terminal.send("12345\n")
+    terminal.expect("six digits")
+    terminal.expect("Enter MFA code")
+    terminal.send(f"{CODE}\n")
+    assert terminal.wait().status == 0
+    assert cloud.calls == [gst(3600, M)]
+
+
+@needs_a_terminal
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_the_terminal_is_as_it_was(c1, cloud, tty, number):
+    """However the question ends, the terminal is left as it was found."""
+    terminal = tty("export", "jon", env={"AWS_VAULT_FILE_PASSPHRASE": None})
+    terminal.expect("passphrase")
+    terminal.wait_for_echo(on=False)
+    terminal.signal(number)
+    result = terminal.wait()
+    assert result.status in {130, -number, 128 + number, 1}
+    assert result.status != 0
+    assert terminal.echo
+    assert "Traceback" not in result.stderr + terminal.shown
+
+
+@needs_a_terminal
+def test_mfa_process_has_the_terminal(c1, cloud, tty):
+    """A program that asks for a touch or a PIN finds the terminal as its stdin, and its words go to stderr."""
+    edited(c1, "[profile jon]", "[profile jon]\nmfa_process = echo touch it >&2; read code; echo $code")
+    terminal = tty("export", "--format=json", "jon", streams=("stdin", "stderr"))
+    terminal.expect("touch it")
+    terminal.send(f"{CODE}\n")
+    assert terminal.wait().status == 0
+    assert cloud.calls == [gst(3600, M)]
 
 
 # Durations.

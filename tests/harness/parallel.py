@@ -1,6 +1,7 @@
 """Many processes that begin at the same moment."""
 
 import contextlib
+import itertools
 import os
 import subprocess
 import sys
@@ -19,6 +20,8 @@ os.close(ready), os.close(go)
 sys.exit(main(sys.argv[1:]))
 """
 
+_NUMBERS = itertools.count()  # of the files that the children's output goes to
+
 
 @contextlib.contextmanager
 def started(home, commands, env=None):
@@ -29,7 +32,8 @@ def started(home, commands, env=None):
     gun = open(go_write, "wb")  # noqa: SIM115 - closed by whoever is first, the test or the end of the block
     processes = []
     try:
-        for number, argv in enumerate(commands):
+        for argv in commands:
+            number = next(_NUMBERS)
             out, err = (open(home.work / f"{number}.{name}", "wb") for name in ("out", "err"))  # noqa: SIM115
             with out, err:
                 processes.append(
@@ -39,6 +43,7 @@ def started(home, commands, env=None):
                         pass_fds=[ready, go], start_new_session=True,
                     )
                 )  # fmt: skip
+                processes[-1].number = number
         os.close(ready)
         os.close(go)
         ready = go = -1
@@ -59,9 +64,9 @@ def started(home, commands, env=None):
 def results(home, processes, timeout=120) -> list[Result]:
     """How each of them ended."""
     ended = []
-    for number, process in enumerate(processes):
+    for process in processes:
         status = process.wait(timeout)
-        texts = (decode((home.work / f"{number}.{name}").read_bytes()) for name in ("out", "err"))
+        texts = (decode((home.work / f"{process.number}.{name}").read_bytes()) for name in ("out", "err"))
         ended.append(Result(status, *texts))
     return ended
 
