@@ -16,7 +16,7 @@ UNITS = {
 }
 
 # Compiled where it is used: most runs do not, and compiling takes longer than importing this module.
-_PART = r"(?a:(\d+\.?\d*|\.\d+)([a-zµμ]*))"
+_PART = r"(?a:(\d+\.?\d*|\.\d+)([^\d.]*))"
 
 # Enough for any lifetime that AWS knows, and small enough for every clock: 100 years.
 LONGEST_SECONDS = 100 * 365 * 86400
@@ -39,7 +39,7 @@ def parse(text: str, *, plain: bool = False) -> int:
     sign = -1 if rest[:1] == "-" else 1
     rest = rest[1:] if rest[:1] in {"+", "-"} else rest
     if rest.isascii() and rest.isdigit() and (plain or rest.strip("0") == ""):
-        return _bounded(sign * int(rest[:20]), text)
+        return _bounded(float(rest), sign, text)
     total, position = 0.0, 0
     for part in re.finditer(_PART, rest):
         if part.start() != position:
@@ -54,13 +54,14 @@ def parse(text: str, *, plain: bool = False) -> int:
     if not rest or position != len(rest):
         raise ValueError(f"invalid duration {text!r}, for example 1h30m")
     # What binary fractions lose: 0.3 h is 1079.9999... s.
-    return _bounded(sign * int(total + 1e-6), text)
+    return _bounded(total + 1e-6, sign, text)
 
 
-def _bounded(seconds: int, text: str) -> int:
-    if abs(seconds) > LONGEST_SECONDS:
+def _bounded(seconds: float, sign: int, text: str) -> int:
+    # As a float, which any number of digits can be read as: infinity, if need be.
+    if seconds >= LONGEST_SECONDS + 1:
         raise ValueError(f"duration {text!r} is longer than a hundred years")
-    return seconds
+    return sign * int(seconds)
 
 
 def _shown_units() -> list[str]:
