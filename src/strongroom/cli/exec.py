@@ -12,7 +12,7 @@ import sys
 from importlib import import_module
 
 from strongroom.cli import environment, retrieval
-from strongroom.cli.export import RETRIEVAL_FLAGS, print_credentials
+from strongroom.cli.export import print_credentials
 from strongroom.cli.flags import Flag
 from strongroom.errors import CommandError, StrongroomError, UsageError
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from strongroom.cli.settings import Settings
 
 FLAGS = (
-    *RETRIEVAL_FLAGS,
+    *retrieval.FLAGS,
     Flag("profile-env", "give the command AWS_PROFILE instead of keys", env="AWS_VAULT_PROFILE_ENV"),
     Flag("keep-vault-secrets", "let the command see AWS_VAULT_FILE_PASSPHRASE and the like"),
     Flag("json", short="j", hidden=True),

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from strongroom import plan
 from strongroom.cli import retrieval
-from strongroom.cli.export import RETRIEVAL_FLAGS
 from strongroom.cli.flags import Flag
 from strongroom.cli.terminal import answer
 from strongroom.credentials import go_json, show_time
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from strongroom.profiles import Profile
     from strongroom.vault import Vault
 
-FLAGS = (*RETRIEVAL_FLAGS, Flag("json", "the same, as JSON"))
+FLAGS = (*retrieval.FLAGS, Flag("json", "the same, as JSON"))
 WORDS = ("[profile]",)
 RUNS = False
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 
 from strongroom.cli import retrieval
-from strongroom.cli.flags import Flag, duration
+from strongroom.cli.flags import Flag
 from strongroom.cli.terminal import answer
 
 TYPE_CHECKING = False
@@ -15,16 +15,8 @@ if TYPE_CHECKING:
 
 FORMATS = ("env", "export-env", "json", "ini", "fish", "powershell", "cmd", "nu")
 
-RETRIEVAL_FLAGS = (
-    Flag("duration", "how long the credentials should last, such as 2h", value="DURATION", short="d",
-         env="AWS_VAULT_DURATION", read=duration),
-    Flag("no-session", "never call GetSessionToken", short="n"),
-    Flag("region", "region of every profile in the chain", value="REGION"),
-    Flag("mfa-token", "use this MFA code instead of asking", value="CODE", short="t", read=retrieval.mfa_code),
-)  # fmt: skip
-
 FLAGS = (
-    *RETRIEVAL_FLAGS,
+    *retrieval.FLAGS,
     Flag("format", f"one of {', '.join(FORMATS)}; env is the default", value="FORMAT", choices=FORMATS),
     # For Identity Center, which comes later: whether a browser may be opened.
     Flag("stdout", env="AWS_VAULT_STDOUT", hidden=True),

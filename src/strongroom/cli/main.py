@@ -33,11 +33,17 @@ if TYPE_CHECKING:
     class Command(Protocol):
         """The face of a command's module."""
 
-        FLAGS: tuple[Flag, ...]
-        # The positional words, as the help shows them: "profile" is required, "[profile]" is not.
-        WORDS: tuple[str, ...]
-        # Whether the words of a command to run may follow.
-        RUNS: bool
+        @property
+        def FLAGS(self) -> tuple[Flag, ...]:  # noqa: N802 - a constant of the module
+            """Its own flags."""
+
+        @property
+        def WORDS(self) -> tuple[str, ...]:  # noqa: N802
+            """The positional words, as the help shows them: "profile" is required, "[profile]" is not."""
+
+        @property
+        def RUNS(self) -> bool:  # noqa: N802
+            """Whether the words of a command to run may follow."""
 
         def run(self, arguments: Arguments, settings: Settings) -> int:
             """Do it and return the exit status."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 
 from strongroom import plan, providers
+from strongroom.cli.flags import Flag, duration
 from strongroom.errors import ProfileNotFound, StrongroomError, UsageError
 
 TYPE_CHECKING = False
@@ -24,6 +25,16 @@ def mfa_code(text: str) -> str:
     if not (len(text) == 6 and text.isascii() and text.isdigit()):
         raise ValueError(f"expected a code of six digits, got {len(text)} characters")
     return text
+
+
+# The flags that say which credentials are meant.
+FLAGS = (
+    Flag("duration", "how long the credentials should last, such as 2h", value="DURATION", short="d",
+         env="AWS_VAULT_DURATION", read=duration),
+    Flag("no-session", "never call GetSessionToken", short="n"),
+    Flag("region", "region of every profile in the chain", value="REGION"),
+    Flag("mfa-token", "use this MFA code instead of asking", value="CODE", short="t", read=mfa_code),
+)  # fmt: skip
 
 
 def profile_name(settings: Settings) -> str:
