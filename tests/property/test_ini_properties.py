@@ -164,7 +164,7 @@ def aws_cli_reads(text, tmp_path_factory):
     return raw_config_parse(str(path))
 
 
-@given(st.one_of(texts, spanning_texts, spanning_texts))
+@given(st.one_of(texts, spanning_texts, spanning_texts, ordinary_texts))
 @example("[profile b]\nregion=a\\\n[profile a]\nregion=b")
 @example("[profile b]\nregion=a\\ \r\n[profile a]\nregion=b")
 @example("region=`\n[profile a]\nregion=b\n`\n[profile a]\nregion=c")
