@@ -16,7 +16,7 @@ import re
 import time
 
 _RFC3339 = r"(?a:(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(\.\d+)?([Zz]|([+-])(\d\d):(\d\d)))"
-_DAYS_BEFORE_MONTH = (0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334)
+_DAYS_BEFORE_MONTH = (0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334, 365)
 _ESCAPED = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 
 
@@ -85,7 +85,11 @@ class Credentials:
             if not found[-1]:
                 raise ValueError(f"the credentials have no {field}")
         expiration = answer.get("Expiration")
-        return cls(found[0], found[1], found[2], int(parse_time(expiration if isinstance(expiration, str) else "")))
+        try:
+            expires_at = int(parse_time(expiration if isinstance(expiration, str) else ""))
+        except ValueError:
+            raise ValueError("the Expiration of the credentials is not an RFC 3339 time") from None
+        return cls(found[0], found[1], found[2], expires_at)
 
     def sts_fields(self) -> dict[str, object]:
         """The fields of `from_sts`, in the order in which aws-vault writes them."""
@@ -143,24 +147,32 @@ def parse_time(text: str) -> float:
     if len(text) == 20 and text.isascii() and text[-1] == "Z" and text[4] + text[7] + text[10] + text[13] == "--T:":
         # As STS and we ourselves write it; compiling the pattern would take longer than all the rest.
         numbers = [text[0:4], text[5:7], text[8:10], text[11:13], text[14:16], text[17:19]]
-        fraction, sign, offset = "", "", 0
+        fraction, sign, offset_hour, offset_minute = "", "", 0, 0
     else:
         match = re.fullmatch(_RFC3339, text)
         if match is None:
             raise ValueError(f"not an RFC 3339 time: {text!r}")
         numbers, fraction, sign = list(match.groups()[:6]), match[7] or "", match[9] or ""
-        offset = int(match[10]) * 3600 + int(match[11]) * 60 if sign else 0
+        offset_hour, offset_minute = int(match[10] or 0), int(match[11] or 0)
     if not all(number.isdigit() for number in numbers):
         raise ValueError(f"not an RFC 3339 time: {text!r}")
     year, month, day, hour, minute, second = map(int, numbers)
-    if not (1 <= month <= 12 and 1 <= day <= 31 and hour <= 23 and minute <= 59 and second <= 60):
+    if not (1 <= month <= 12 and 1 <= day <= _days_of(year, month) and hour <= 23 and minute <= 59 and second <= 60):
+        raise ValueError(f"not an RFC 3339 time: {text!r}")
+    if offset_hour > 23 or offset_minute > 59:
         raise ValueError(f"not an RFC 3339 time: {text!r}")
     # Leap days up to the first of March of this year, in the proleptic Gregorian calendar.
     leaping = year if month > 2 else year - 1
     days = (year - 1970) * 365 + _DAYS_BEFORE_MONTH[month - 1] + day - 1
     days += leaping // 4 - leaping // 100 + leaping // 400 - 477
     seconds = days * 86400 + hour * 3600 + minute * 60 + second + float(fraction or 0)
+    offset = offset_hour * 3600 + offset_minute * 60
     return seconds + offset if sign == "-" else seconds - offset
+
+
+def _days_of(year: int, month: int) -> int:
+    leaps = month == 2 and year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
+    return _DAYS_BEFORE_MONTH[month] - _DAYS_BEFORE_MONTH[month - 1] + leaps
 
 
 def go_json(value: object, *, indent: int | None = None) -> str:
