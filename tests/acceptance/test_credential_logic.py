@@ -462,14 +462,19 @@ def test_the_expiry_inside_counts_too(c1, cloud):
     assert cloud.calls == [gst(3600, M)]
 
 
+# Becomes the rest of its words, with files that cannot grow.
+NO_FILES = (
+    "import os, resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)); os.execv(sys.argv[1], sys.argv[1:])"
+)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="no limits on the size of files there")
 def test_a_session_that_cannot_be_stored(c1, cloud):
     """On a disk that is full the credentials are had all the same, with a warning: exit 0, and the store as it was."""
-    import resource
-
-    process = c1.popen(
-        "export", "--format=json", "jon", "-t", CODE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)), env=no_coverage(c1),
+    words = [sys.executable, "-m", "strongroom", "export", "--format=json", "jon", "-t", CODE]
+    process = subprocess.Popen(
+        [sys.executable, "-ISc", NO_FILES, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=c1.work,
+        env={name: value for name, value in c1.environ.items() if not name.startswith("COVERAGE_")},
     )  # fmt: skip
     stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 0, stderr
@@ -477,11 +482,6 @@ def test_a_session_that_cannot_be_stored(c1, cloud):
     assert b"strongroom: warning: the session could not be stored" in stderr
     assert b"Traceback" not in stderr
     assert c1.item_names() == ["jon"]
-
-
-def no_coverage(home):
-    """What unsets the variables that make a child write coverage data."""
-    return dict.fromkeys(name for name in home.environ if name.startswith("COVERAGE_"))
 
 
 # Codes.

@@ -95,6 +95,7 @@ class Cloud:
         self.calls: list[Call] = []
         self.answers: list[str] = []  # "ok" or the error's code, one per call
         self.others: list[tuple[str, str]] = []  # (service, access key id) of the requests that moto answered
+        self.tunnels: list[str] = []  # "host:port" that a client wanted to reach through us as its proxy
         self.keys: dict[str, Key] = {}
         self.roles: dict[str, Role] = {}
         self.mfa: dict[str, set[str] | str] = {}  # serial -> accepted codes, or a seed in base32 (codes work once then)
@@ -204,13 +205,15 @@ class Cloud:
     # The server.
 
     @contextmanager
-    def serve(self) -> Iterator["Cloud"]:
-        """Listen on a free port of the loopback interface until the block ends."""
-        server = make_server("127.0.0.1", 0, self._door, threaded=True, request_handler=self._handler())
+    def serve(self, certificate: tuple[str, str] | None = None) -> Iterator["Cloud"]:
+        """Listen on a free port of the loopback interface until the block ends; with TLS if given (certificate, key)."""
+        server = make_server(
+            "127.0.0.1", 0, self._door, threaded=True, request_handler=self._handler(), ssl_context=certificate
+        )
         server.daemon_threads = True
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         thread.start()
-        self.url = f"http://127.0.0.1:{server.server_port}"
+        self.url = f"http{'s' if certificate else ''}://127.0.0.1:{server.server_port}"
         try:
             yield self
         finally:
@@ -245,6 +248,11 @@ class Cloud:
             gate.release()
 
     def _door(self, environ: dict, start_response: Callable) -> list[bytes]:
+        if environ["REQUEST_METHOD"] == "CONNECT":
+            # We are taken for a proxy: note who was wanted, and go no further.
+            self.tunnels.append(environ["RAW_URI"])
+            start_response("502 Bad Gateway", [("Content-Length", "0")])
+            return []
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         environ["wsgi.input"] = io.BytesIO(body)
         signed = Signed.read(environ, body)

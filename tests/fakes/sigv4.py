@@ -6,7 +6,7 @@ The one reader of signatures that strongroom and botocore do not share with us: 
 import hashlib
 import hmac
 import re
-from urllib.parse import parse_qsl, quote
+from urllib.parse import parse_qsl, quote, urlsplit
 
 AUTHORIZATION = re.compile(
     r"AWS4-HMAC-SHA256 Credential=(?P<key>[^/,]+)/(?P<day>\d{8})/(?P<region>[^/]+)/(?P<service>[^/]+)/aws4_request,"
@@ -37,7 +37,9 @@ class Signed:
 
     def agrees_with(self, secret_access_key: str) -> bool:
         """Whether the request was signed with this secret."""
-        path, _, query = self._environ.get("RAW_URI", self._environ["PATH_INFO"]).partition("?")
+        # What a client sends to a proxy is the whole address, and its path is what it signs.
+        address = urlsplit(self._environ["RAW_URI"])
+        path, query = address.path, address.query
         pairs = sorted((quote(k, safe="-_.~"), quote(v, safe="-_.~")) for k, v in parse_qsl(query, True))
         canonical = "\n".join(
             [

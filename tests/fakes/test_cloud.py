@@ -20,9 +20,9 @@ M = "arn:aws:iam::111111111111:mfa/jon"
 ADMIN = "arn:aws:iam::111111111111:role/admin"
 
 
-def client(cloud, access_key_id="AKIAJON", secret="secret", token=None, service="sts", attempts=1):
+def client(cloud, access_key_id="AKIAJON", secret="secret", token=None, service="sts", attempts=1, timeout=30):
     config = botocore.config.Config(
-        retries={"total_max_attempts": attempts}, connect_timeout=5, read_timeout=2, parameter_validation=False
+        retries={"total_max_attempts": attempts}, connect_timeout=5, read_timeout=timeout, parameter_validation=False
     )
     session = botocore.session.Session(
         session_vars={"profile": (None, None, None, None), "config_file": (None, None, os.devnull, None)}
@@ -297,7 +297,7 @@ def test_no_answer(cloud, jon):
     """`hang` keeps the client waiting until it gives up."""
     gate = cloud.hang("GetSessionToken")
     with pytest.raises(botocore.exceptions.ReadTimeoutError):
-        jon.get_session_token()
+        client(cloud, timeout=0.3).get_session_token()
     assert gate.arrived == 1
     assert jon.get_session_token()
 

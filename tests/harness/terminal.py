@@ -3,7 +3,6 @@
 What is shown on the terminal, on stdout and on stderr is kept apart unless a test connects them.
 """
 
-import fcntl
 import os
 import pty
 import select
@@ -13,6 +12,15 @@ import termios
 import time
 
 from harness.home import Result, decode, kill_all
+
+# Makes the terminal the controlling one of its new session and becomes the program. (As a preexec_fn it would run in a
+# fork of a process that has threads.)
+ENTER = """\
+import fcntl, os, sys, termios
+fcntl.ioctl(int(sys.argv[1]), termios.TIOCSCTTY, 0)
+os.close(int(sys.argv[1]))
+os.execv(sys.argv[2], sys.argv[2:])
+"""
 
 PATIENCE_SECONDS = 30  # bounds what a failing test can cost; nothing waits that long
 
@@ -30,19 +38,14 @@ class Terminal:
     def __init__(self, home, argv, *, env=None, streams=("stdin",)) -> None:
         self._master, self._slave = pty.openpty()
         slave = self._slave
-
-        def enter() -> None:
-            os.setsid()
-            fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
-
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "strongroom", *argv],
+            [sys.executable, "-ISc", ENTER, str(slave), sys.executable, "-m", "strongroom", *argv],
             env=home._environ(env),
             cwd=home.work,
             stdin=slave if "stdin" in streams else subprocess.DEVNULL,
             stdout=slave if "stdout" in streams else subprocess.PIPE,
             stderr=slave if "stderr" in streams else subprocess.PIPE,
-            preexec_fn=enter,  # noqa: PLW1509 - the only way to a controlling terminal; no lock is taken in it
+            start_new_session=True,
             pass_fds=[slave],
         )
         self._sources = {self._master: bytearray()}

@@ -83,8 +83,11 @@ def connect(service: str, endpoint: Endpoint, credentials: Credentials) -> Any:
     """A botocore client for *service*.
 
     Raises:
-        AwsError: The endpoint's settings make no sense to botocore.
+        AwsError: The endpoint's settings make no sense to botocore, or name certificates that are not there.
     """
+    if endpoint.ca_bundle and not os.path.exists(endpoint.ca_bundle):
+        # botocore would say so at the first call, without the path.
+        raise AwsError(f"there are no certificates at {endpoint.ca_bundle!r}", "check AWS_CA_BUNDLE and ca_bundle")
     # `profile` without its environment variables: AWS_PROFILE may name anything, and must not matter here.
     session = botocore.session.Session(session_vars={"profile": (None, None, None, None)})
     for variable, value in (
