@@ -170,7 +170,7 @@ class Vault:
         try:
             fields = json.loads(data)
             access_key_id, secret_access_key = fields["AccessKeyID"], fields["SecretAccessKey"]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             access_key_id = secret_access_key = None
         if not (access_key_id and isinstance(access_key_id, str) and isinstance(secret_access_key, str)):
             raise ItemDamaged(
@@ -225,7 +225,7 @@ class Vault:
                 # miss; if it does not, that is what the user should hear.
                 self.key(master)
                 continue
-            except (KeystoreError, ValueError, AttributeError):
+            except (KeystoreError, ValueError, AttributeError, RecursionError):
                 continue
             soonest = self.now() + self.min_ttl_seconds
             if (credentials.expiration or 0) >= soonest and self._serves(fields, name, step, master):
