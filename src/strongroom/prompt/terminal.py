@@ -148,6 +148,7 @@ else:
             self._handlers: dict[signal.Signals, Any] = {}
             self._reading = False
             self._caught: int | None = None
+            self._stop_waits = False
             self._background = False
 
         def run(self) -> None:
@@ -167,6 +168,8 @@ else:
                 self._give_signals_back()
             if self._caught is not None:
                 self._pass_on(self._caught)
+            if self._stop_waits:
+                signal.raise_signal(signal.SIGTSTP)
             if self._background:
                 raise PromptUnavailable("the question was sent to the background", "bring it to the front")
             if trouble is not None:
@@ -178,6 +181,9 @@ else:
             self._reading = True
             if self._caught is not None:
                 return
+            if self._stop_waits:
+                self._stop_waits = False
+                signal.raise_signal(signal.SIGTSTP)
             while not self._line.done and not self._line.dismissed:
                 byte = os.read(self._descriptor, 1)
                 if not byte:
@@ -240,6 +246,7 @@ else:
         def _on_stop(self, number: int, _frame: FrameType | None) -> None:
             """Give the terminal back while we are stopped, and ask again when we go on."""
             if not self._reading:
+                self._stop_waits = self._stop_waits or number == signal.SIGTSTP
                 return
             if number == signal.SIGTSTP:
                 self._leave()
