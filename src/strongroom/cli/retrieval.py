@@ -85,6 +85,8 @@ def credentials(settings: Settings, profile: Profile, steps: tuple[Step, ...]) -
         StrongroomError: Any of the tree.
     """
     vault = settings.vault()
+    for note in steps[0].notes:  # of the key, which is not a step that anybody takes
+        settings.talk.warn(note)
     got = providers.retrieve(steps, vault, lambda: import_module("strongroom.cli.world").World(settings, profile))
     for warning in vault.keystore.warnings:
         settings.talk.warn(warning)
