@@ -2,6 +2,7 @@ import os
 import pty
 import signal
 import subprocess
+import threading
 import time
 
 import pytest
@@ -100,6 +101,42 @@ def test_an_interrupt_of_our_own(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         run(f"sleep 60 & echo $! > {tmp_path}/pid; kill -INT $PPID; wait")
     assert is_dead(int((tmp_path / "pid").read_text()))
+
+
+def test_an_interrupt_while_it_is_being_started(tmp_path, monkeypatch):
+    """It waits until the program is looked after; then the program ends by it."""
+    real, started = subprocess.Popen, []
+
+    def interrupted(*args, **more):
+        started.append(real(*args, **more))
+        signal.raise_signal(signal.SIGINT)
+        return started[0]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(subprocess, "Popen", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run("sleep 60")
+    assert started[0].returncode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("handler", [signal.SIG_IGN, signal.default_int_handler], ids=["ignored", "default"])
+def test_the_handler_comes_back(handler):
+    """Whatever it was."""
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        assert run("echo 123456") == "123456"
+        assert signal.getsignal(signal.SIGINT) == handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_in_another_thread():
+    """Signals are the main thread's; a program can still be asked."""
+    codes = []
+    asking = threading.Thread(target=lambda: codes.append(run("echo 123456")))
+    asking.start()
+    asking.join()
+    assert codes == ["123456"]
 
 
 def test_no_shell(monkeypatch):

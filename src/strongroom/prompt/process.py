@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ if sys.platform != "win32":
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from types import FrameType
 
 # How long a program may take: time to touch a device or type a PIN, less than other processes wait for our lock.
 MFA_PROCESS_SECONDS = 60.0
@@ -114,7 +116,7 @@ if sys.platform == "win32":
 else:
 
     def _run(command: str, environ: Mapping[str, str], timeout_seconds: float, terminal: str) -> tuple[bytes, int]:
-        tty = _terminal(terminal)
+        tty, interrupts = _terminal(terminal), _Interrupts()
         try:
             # A process group of its own, so that all of it can be ended; `_Foreground` lends it the terminal.
             process = subprocess.Popen(
@@ -130,6 +132,7 @@ else:
         else:
             with process, _Foreground(tty, process.pid):
                 try:
+                    interrupts.let_through()
                     output = _read(process, time.monotonic() + timeout_seconds)
                 finally:
                     if process.poll() is None:
@@ -140,6 +143,7 @@ else:
         finally:
             if tty is not None:
                 os.close(tty)
+            interrupts.let_through()
 
     def _terminal(path: str) -> int | None:
         """Open the terminal if there is one and it is ours to lend."""
@@ -177,6 +181,27 @@ else:
             elif closed:
                 time.sleep(0.01)
         return None
+
+    class _Interrupts:
+        """Hold Ctrl-C back: between the start of the program and the moment from which it is looked after."""
+
+        def __init__(self) -> None:
+            self._caught = False
+            self._before = None
+            if threading.current_thread() is threading.main_thread():  # the only one that may
+                self._before = signal.getsignal(signal.SIGINT)
+            if callable(self._before):
+                signal.signal(signal.SIGINT, self._catch)
+
+        def _catch(self, _number: int, _frame: FrameType | None) -> None:
+            self._caught = True
+
+        def let_through(self) -> None:
+            before, self._before = self._before, None
+            if callable(before):
+                signal.signal(signal.SIGINT, before)
+                if self._caught:
+                    signal.raise_signal(signal.SIGINT)
 
     class _Foreground:
         """Make a process group the terminal's own for a while, as a shell does, and take the terminal back after it."""
