@@ -1,10 +1,14 @@
 """What every test stands on: no credentials of the developer's, hypothesis' profiles, the fake AWS, a throw-away home."""
 
 import os
+import signal
 import sys
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+# Tells which tests were skipped and whether they may be.
+pytest_plugins = ["plugins.skips"]
 
 # The machine decides how long an example takes, not the code. `ci` is the default on every push; `nightly` runs long.
 settings.register_profile("ci", deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow])
@@ -24,6 +28,16 @@ def _no_developer(tmp_path_factory):
         patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
         patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
         yield
+
+
+@pytest.fixture(autouse=True)
+def _signals_as_they_were():
+    """`exec` gives its command the default SIGPIPE; the tests, which live on, keep their own."""
+    names = [name for name in ("SIGPIPE", "SIGXFSZ") if hasattr(signal, name)]
+    before = {name: signal.getsignal(getattr(signal, name)) for name in names}
+    yield
+    for name, handler in before.items():
+        signal.signal(getattr(signal, name), handler)
 
 
 @pytest.fixture(scope="session")

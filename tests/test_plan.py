@@ -206,7 +206,7 @@ def test_each_step_says_why():
     )
     assert steps_of(two_roles(M, M), "role2", "-d 2h")[2].reason == (
         f"profile 'role1' has role {ROLE1}, and its MFA device is proved already"
-        "; an hour at most, because AWS caps chained roles"
+        "; for an hour, which is as long as a chain of roles can last"
     )
 
 
@@ -229,16 +229,14 @@ def test_what_aws_will_not_do_is_noted_with_the_step():
         f"profile 'role2': no MFA code is sent for role {ROLE2}, because it is assumed by another role, and a role's "
         "session carries no MFA"
     )
-    capped = (
-        "profile 'role{0}': role {1} is assumed with temporary credentials, so AWS gives it an hour at most, not 2h0m0s"
-    )
+    capped = f"profile 'role2': role {ROLE2} is assumed by another role, and AWS gives such a session an hour at most, not 2h0m0s"
     assert [step.notes for step in steps_of(two_roles("", M), "role2")] == [(), (), (without_mfa,)]
     assert [step.notes for step in steps_of(two_roles(M, M), "role2", "-n")] == [(), (), ()]
     assert [step.notes for step in steps_of(two_roles(M, M), "role2", "-d 2h")] == [
-        (), (), (capped.format(1, ROLE1),), (capped.format(2, ROLE2),),
+        (), (), (), (capped,),
     ]  # fmt: skip
     assert [step.notes for step in steps_of(two_roles("", M), "role2", "-d 2h")] == [
-        (), (), (without_mfa, capped.format(2, ROLE2)),
+        (), (), (without_mfa, capped),
     ]  # fmt: skip
     assert [step.notes for step in steps_of(LONG, "role")] == [(), ()]
 

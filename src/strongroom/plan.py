@@ -6,7 +6,7 @@ before. Each step says why it is there, so that ``strongroom explain`` can.
 What AWS makes of these calls, and so what the rules below follow:
 
 * GetSessionToken wants a long-term key: https://docs.aws.amazon.com/STS/latest/APIReference/API_GetSessionToken.html
-* A role assumed with temporary credentials lasts an hour at most, and a role's session proves no MFA:
+* A role that another role assumes lasts an hour at most, and a role's session proves no MFA:
   https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_terms-and-concepts.html (role chaining)
 """
 
@@ -214,11 +214,13 @@ class _Walk:
                 "another role, and a role's session carries no MFA"
             )
         if before != KEY and wanted > ROLE_CHAINING_LIMIT_SECONDS:
-            notes.append(
-                f"profile {profile.name!r}: role {profile.role_arn} is assumed with temporary credentials, so AWS "
-                f"gives it an hour at most, not {show(wanted)}"
-            )
-            reason += "; an hour at most, because AWS caps chained roles"
+            # After GetSessionToken AWS might give more. Then another role follows, whose hour is what counts.
+            if before == ASSUME_ROLE:
+                notes.append(
+                    f"profile {profile.name!r}: role {profile.role_arn} is assumed by another role, and AWS gives such "
+                    f"a session an hour at most, not {show(wanted)}"
+                )
+            reason += "; for an hour, which is as long as a chain of roles can last"
             wanted = ROLE_CHAINING_LIMIT_SECONDS
         self.proved = serial or self.proved
         self.steps.append(

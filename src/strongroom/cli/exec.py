@@ -103,8 +103,9 @@ def replace_by(command: list[str], variables: Mapping[str, str]) -> int:
         return import_module("strongroom.cli.child").run(command, variables)
     signals = import_module("signal")
     # The interpreter ignores these, and an ignored signal stays ignored across exec.
-    for name in ("SIGPIPE", "SIGXFSZ"):
-        signals.signal(getattr(signals, name), signals.SIG_DFL)
+    ignored = [getattr(signals, name) for name in ("SIGPIPE", "SIGXFSZ")]
+    for number in ignored:
+        signals.signal(number, signals.SIG_DFL)
     try:
         os.execvpe(command[0], command, dict(variables))  # noqa: S606 - the command is the user's own words
     except OSError as error:
@@ -113,6 +114,9 @@ def replace_by(command: list[str], variables: Mapping[str, str]) -> int:
         raise _cannot_run(command[0], error) from error
     except ValueError as error:
         raise UsageError(f"cannot run {command[0]!r}: {error}") from error
+    finally:  # we are still here, and have something to say to whoever may have gone
+        for number in ignored:
+            signals.signal(number, signals.SIG_IGN)
 
 
 def _as_script(command: list[str], variables: Mapping[str, str]) -> int:
