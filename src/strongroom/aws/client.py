@@ -17,6 +17,7 @@ import botocore.exceptions
 import botocore.parsers
 import botocore.session
 
+from strongroom.credentials import shown_key_id
 from strongroom.durations import show
 from strongroom.errors import AwsError, AwsRefused, AwsUnreachable
 
@@ -83,8 +84,16 @@ def connect(service: str, endpoint: Endpoint, credentials: Credentials) -> Any:
     """A botocore client for *service*.
 
     Raises:
-        AwsError: The endpoint's settings make no sense to botocore, or name certificates that are not there.
+        AwsError: The endpoint's settings make no sense to botocore, or name certificates that are not there; or the
+            credentials cannot be sent.
     """
+    for value in (credentials.access_key_id, credentials.secret_access_key, credentials.session_token):
+        if not (value.isascii() and value.isprintable()):
+            # They travel in HTTP headers, and the library that refuses such a header quotes it: a secret, maybe.
+            raise AwsError(
+                f"the access key {shown_key_id(credentials.access_key_id)!r} holds characters that no access key has",
+                "store it again with `strongroom add`",
+            )
     if endpoint.ca_bundle and not os.path.exists(endpoint.ca_bundle):
         # botocore would say so at the first call, without the path.
         raise AwsError(f"there are no certificates at {endpoint.ca_bundle!r}", "check AWS_CA_BUNDLE and ca_bundle")
@@ -131,6 +140,14 @@ def call(operation: Callable[..., dict[str, Any]], name: str, **parameters: obje
         return operation(**sent)
 
 
+# botocore's errors of the way to AWS and back; its others are about settings.
+_NO_ANSWER = (
+    botocore.exceptions.ConnectionError,
+    botocore.exceptions.HTTPClientError,
+    botocore.exceptions.IncompleteReadError,
+)
+
+
 @contextlib.contextmanager
 def _translated(name: str) -> Iterator[None]:
     try:
@@ -144,11 +161,11 @@ def _translated(name: str) -> Iterator[None]:
     except (botocore.parsers.ResponseParserError, KeyError) as error:
         # Of an answer that is no XML, and of one that is some other XML, such as the page of a captive portal.
         raise _foreign(name) from error
-    except (botocore.exceptions.BotoCoreError, botocore.exceptions.HTTPClientError) as error:
+    except _NO_ANSWER as error:
         raise _unreachable(name, error) from error
-    except (ValueError, UnicodeError) as error:
-        # Of an address without a host, of a value that cannot be sent.
-        raise AwsError(f"{name}: {_one_line(error)}", "check endpoint_url and region") from error
+    except (botocore.exceptions.BotoCoreError, ValueError) as error:
+        # Of a region or an address that cannot be one, and of variables that botocore reads and makes no sense of.
+        raise AwsError(f"{name}: {_one_line(error)}", "check endpoint_url, region and variables named AWS_*") from error
 
 
 def _refused(name: str, error: Any) -> AwsError:
