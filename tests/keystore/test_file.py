@@ -137,7 +137,7 @@ def test_more_iterations_if_wanted(opened, keys):
     assert (store.get("old").data, store.get("new").data) == (b"1", b"2")
 
 
-@pytest.mark.parametrize("iterations", [999, 1_300_001, -1])
+@pytest.mark.parametrize("iterations", [999, 1_300_001, -1, 0])
 def test_iterations_that_readers_refuse(opened, iterations):
     """An item with such a count could not be read back."""
     with pytest.raises(ConfigError) as caught:

@@ -257,7 +257,8 @@ def shell(person, name):
         pytest.skip(f"{name} is not installed")
     argv = {"bash": ["bash", "--norc", "--noprofile", "--noediting", "-i"]}.get(name, [name, "-i"])
     someone = person(
-        argv=["sh", "-c", 'exec "$@" 0<>/dev/tty 1>&0 2>&0', "sh", *argv], env=os.environ | {"PS1": "READY "}
+        argv=["sh", "-c", 'exec "$@" 0<>/dev/tty 1>&0 2>&0', "sh", *argv],
+        env=os.environ | {"PS1": "READY ", "PYTHON_COLORS": "0"},
     )
     someone.expect("READY ")
     program = "from strongroom import prompt; import sys; "

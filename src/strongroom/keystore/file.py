@@ -39,12 +39,12 @@ def open(settings: Mapping[str, str | int | None], ask: Ask) -> FileKeystore:  #
     Raises:
         ConfigError: ``file_iterations`` is outside of what readers accept.
     """
-    passphrase = settings.get("file_passphrase")
+    passphrase, iterations = settings.get("file_passphrase"), settings.get("file_iterations")
     return FileKeystore(
         str(settings["file_dir"]),
         ask,
         passphrase=None if passphrase is None else str(passphrase),
-        iterations=int(settings.get("file_iterations") or jwe.DEFAULT_ITERATIONS),
+        iterations=jwe.DEFAULT_ITERATIONS if iterations is None else int(iterations),
     )
 
 

@@ -81,7 +81,7 @@ if sys.platform == "win32":
     def _run(command: str, environ: Mapping[str, str], timeout_seconds: float, terminal: str) -> tuple[bytes, int]:
         root = next((value for name, value in environ.items() if name.upper() == "SYSTEMROOT"), r"C:\Windows")
         shell = rf"{root}\System32\cmd.exe"
-        console = _console(terminal)
+        console, screen = _console(terminal), _console("CONOUT$")
         try:
             # cmd.exe takes the rest of its line as it is: quoting by list2cmdline would change it.
             process = subprocess.Popen(
@@ -89,12 +89,14 @@ if sys.platform == "win32":
                 env=dict(environ),
                 stdin=subprocess.DEVNULL if console is None else console,
                 stdout=subprocess.PIPE,
+                stderr=screen,
             )
         except (OSError, ValueError) as error:
             raise _start_failed(error) from None
         finally:
-            if console is not None:
-                os.close(console)
+            for descriptor in (console, screen):
+                if descriptor is not None:
+                    os.close(descriptor)
         with process:
             try:
                 output, _ = process.communicate(timeout=timeout_seconds)

@@ -56,9 +56,12 @@ def tell(text: str, *, terminal: str = TERMINAL) -> None:
     Raises:
         PromptUnavailable: There is no terminal.
     """
-    descriptor = _open("CONOUT$" if sys.platform == "win32" else terminal)
+    descriptor = _open(terminal)
     try:
-        _write(descriptor, _harmless(text) + "\n")
+        if sys.platform == "win32":
+            _put(_harmless(text) + "\r\n")
+        else:
+            _write(descriptor, _harmless(text) + "\n")
     finally:
         os.close(descriptor)
 
