@@ -2,6 +2,7 @@ import os
 import pty
 import signal
 import subprocess
+import termios
 import threading
 import time
 
@@ -223,6 +224,18 @@ def test_a_terminal_that_is_not_the_controlling_one():
         os.close(slave)
 
 
+def test_a_terminal_that_goes_as_it_is_looked_at(monkeypatch):
+    """It is not lent then, and the code counts."""
+
+    def gone(descriptor):
+        raise termios.error(5, "Input/output error")
+
+    monkeypatch.setattr(termios, "tcgetattr", gone)
+    foreground = module._Foreground(0)
+    with foreground.of(os.getpgrp()):
+        assert foreground._tty is None
+
+
 def test_a_terminal_that_has_gone_by_the_end(person):
     """The code counts all the same."""
     code = "os.closerange(3, 256)\nsignal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
@@ -234,5 +247,5 @@ def test_a_terminal_that_has_gone_by_the_end(person):
     )
     someone.expect("READY")
     someone.hang_up()
-    assert someone.process.communicate(timeout=30)[0] == b"123456\n"
+    assert someone.process.communicate(timeout=30) == (b"123456\n", b"")
     assert someone.process.returncode == 0

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Self
 
 from strongroom.errors import PromptFailed
 from strongroom.prompt.terminal import TERMINAL
@@ -118,7 +118,8 @@ if sys.platform == "win32":
 else:
 
     def _run(command: str, environ: Mapping[str, str], timeout_seconds: float, terminal: str) -> tuple[bytes, int]:
-        tty, interrupts = _terminal(terminal), _Interrupts()
+        tty = _terminal(terminal)
+        foreground, interrupts = _Foreground(tty), _Interrupts()
         try:
             # A process group of its own, so that all of it can be ended; `_Foreground` lends it the terminal.
             process = subprocess.Popen(
@@ -132,7 +133,7 @@ else:
         except (OSError, ValueError) as error:
             raise _start_failed(error) from None
         else:
-            with process, _Foreground(tty, process.pid):
+            with process, foreground.of(process.pid):
                 try:
                     interrupts.let_through()
                     output = _read(process, time.monotonic() + timeout_seconds)
@@ -206,29 +207,44 @@ else:
                     signal.raise_signal(signal.SIGINT)
 
     class _Foreground:
-        """Make a process group the terminal's own for a while, as a shell does, and take the terminal back after it."""
+        """Make a process group the terminal's own for a while, as a shell does, and take the terminal back after it.
 
-        def __init__(self, tty: int | None, group: int) -> None:
-            self._tty, self._group = tty, group
+        Made before the program starts, because the program may change the terminal's mode at once.
+        """
+
+        def __init__(self, tty: int | None) -> None:
+            self._tty = tty
+            self._group = 0
+            self._mode: list[Any] = []
+            try:
+                if tty is not None:
+                    self._mode = termios.tcgetattr(tty)
+            except termios.error:
+                self._tty = None  # it has gone
+
+        def of(self, group: int) -> Self:
+            """Say whose the terminal is to be."""
+            self._group = group
+            return self
 
         def __enter__(self) -> None:
             if self._tty is not None:
-                self._mode = termios.tcgetattr(self._tty)
-                self._give(self._group)
-                # It may have been stopped already, for using a terminal that was not its own yet.
-                os.killpg(self._group, signal.SIGCONT)
+                self._give(self._tty, self._group)
 
         def __exit__(self, *_: object) -> None:
             if self._tty is not None:
-                self._give(os.getpgrp())
+                self._give(self._tty, os.getpgrp())
 
-        def _give(self, group: int) -> None:
+        def _give(self, tty: int, group: int) -> None:
             # Once the terminal is another group's, the kernel would stop us for taking it back (SIGTTOU).
             blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTTOU})
             try:
-                os.tcsetpgrp(self._tty or 0, group)
-                if group != self._group:
-                    termios.tcsetattr(self._tty or 0, termios.TCSADRAIN, self._mode)
+                os.tcsetpgrp(tty, group)
+                if group == self._group:
+                    # It may have been stopped already, for using a terminal that was not its own yet.
+                    os.killpg(group, signal.SIGCONT)
+                else:
+                    termios.tcsetattr(tty, termios.TCSADRAIN, self._mode)
             except (OSError, termios.error):
                 return  # the terminal has gone, or the program ended at once
             finally:
