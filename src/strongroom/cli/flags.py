@@ -216,7 +216,8 @@ class Matcher:
 def _next(rest: list[str], shown: str) -> str:
     """The word after a flag that wants a value."""
     if not rest or (rest[0].startswith("-") and len(rest[0]) > 1):
+        equals = "=" if shown.startswith("--") else ""
         raise UsageError(
-            f"expected argument for flag '{shown}'", f"a value that begins with a dash is given as {shown}=VALUE"
+            f"expected argument for flag '{shown}'", f"a value that begins with a dash is given as {shown}{equals}VALUE"
         )
     return rest.pop(0)
