@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from strongroom import prompt, vault
-from strongroom.cli import config_file, lineage
+from strongroom.cli import config_file, lineage, retrieval
 from strongroom.cli.flags import Flag
 from strongroom.cli.terminal import answer
 from strongroom.credentials import Credentials
@@ -52,8 +52,7 @@ def run(arguments: Arguments, settings: Settings) -> int:
     outdated = lineage.sessions_of_key(settings, name)
     store.store_key(name, key)
     answer(f"Added credentials to profile {json.dumps(name, ensure_ascii=False)} in vault\n")
-    for warning in store.keystore.warnings:
-        settings.talk.warn(warning)
+    retrieval.warn_of_store(settings)
     removed = store.remove(outdated)
     if removed:
         answer(f"Deleted {removed} existing sessions.\n")

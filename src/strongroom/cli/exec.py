@@ -50,6 +50,7 @@ def run(arguments: Arguments, settings: Settings) -> int:
     retrieval.refuse_foreign_nesting(settings, "running in an existing aws-vault subshell")
     profile, steps = retrieval.planned(settings, retrieval.profile_name(settings))
     credentials = retrieval.credentials(settings, profile, steps)
+    retrieval.warn_of_store(settings)
     child = environment.of_child(
         settings.inherited,
         settings.marked,

@@ -37,6 +37,7 @@ def run(arguments: Arguments, settings: Settings) -> int:
     """Print the plan."""
     profile, steps = retrieval.planned(settings, retrieval.profile_name(settings))
     explained = _explained(steps, settings)
+    retrieval.warn_of_store(settings)
     if arguments.on("json"):
         fields = {"profile": profile.name, "steps": explained, "settings": list(_settings(profile))}
         answer(go_json(fields, indent=2) + "\n")

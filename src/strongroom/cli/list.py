@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from strongroom import profiles
+from strongroom.cli import retrieval
 from strongroom.cli.flags import Flag
 from strongroom.cli.terminal import answer
 from strongroom.credentials import go_json, show_time
@@ -37,8 +38,7 @@ def run(arguments: Arguments, settings: Settings) -> int:
     inventory = Inventory(settings)
     for mistake in settings.document().mistakes():
         settings.talk.warn(f"{settings.config_path}:{mistake.line}: {mistake.reason}")
-    for warning in settings.vault().keystore.warnings:
-        settings.talk.warn(warning)
+    retrieval.warn_of_store(settings)
     if arguments.on("json"):
         answer(go_json(inventory.as_json(), indent=2) + "\n")
     elif arguments.on("credentials"):

@@ -88,10 +88,14 @@ def credentials(settings: Settings, profile: Profile, steps: tuple[Step, ...]) -
     for note in steps[0].notes:  # of the key, which is not a step that anybody takes
         settings.talk.warn(note)
     got = providers.retrieve(steps, vault, lambda: import_module("strongroom.cli.world").World(settings, profile))
-    for warning in vault.keystore.warnings:
-        settings.talk.warn(warning)
     settings.talk.debug(f"credentials of {profile.name!r}: {got!r}")
     return got
+
+
+def warn_of_store(settings: Settings) -> None:
+    """Say what was noticed about the keystore. Not for ``export``, which SDKs run many times a minute."""
+    for warning in settings.vault().keystore.warnings:
+        settings.talk.warn(warning)
 
 
 def refuse_foreign_nesting(settings: Settings, text: str) -> None:
