@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 from strongroom.cli.flags import Flag
@@ -64,7 +65,9 @@ def of_command(name: str, program: str) -> str:
     words = " ".join(word if word.startswith("[") else word.upper() for word in command.WORDS)
     usage = " ".join(filter(None, (f"{program} {name}", "[flags]", words, "[-- COMMAND ...]" if command.RUNS else "")))
     text = (command.__doc__ or "").partition(": ")[2].strip()
-    parser = _parser(usage, text[:1].upper() + text[1:])
+    paragraphs = (text[:1].upper() + text[1:]).split("\n\n")
+    folded = (textwrap.fill(" ".join(each.split()), WIDTH, break_on_hyphens=False) for each in paragraphs)
+    parser = _parser(usage, "\n\n".join(folded))
     _add(parser, command.FLAGS)
     parser.epilog = f"The flags of `{program} --help` are taken too."
     return parser.format_help()
