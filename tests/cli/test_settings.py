@@ -203,6 +203,31 @@ def test_places_elsewhere(monkeypatch, platform, environ, settings_path, lock_di
     assert settings.lock_directory().replace("\\", "/") == lock_directory
 
 
+@posix
+def test_base_directories_that_are_relative_are_ignored():
+    """As their specification has it: what they meant would depend on where a command is run."""
+    home = {"HOME": "/h", "XDG_CONFIG_HOME": "c", "XDG_DATA_HOME": "d/e", "XDG_RUNTIME_DIR": "."}
+    assert make(home).settings_path() == "/h/.config/strongroom/config.toml"
+    assert make(home).lock_directory() == "/h/.local/share/strongroom/locks"
+    assert make({"XDG_CONFIG_HOME": "c"}).get("lock_wait") == 120
+
+
+@posix
+def test_somebody_elses_runtime_directory_is_not_used(tmp_path, monkeypatch):
+    """su and sudo leave the variable: locks of ours in there would be in that user's way for ever."""
+    environ = {"HOME": "/h", "XDG_RUNTIME_DIR": str(tmp_path)}
+    assert make(environ).lock_directory() == str(tmp_path / "strongroom")
+    monkeypatch.setattr(module.os, "geteuid", lambda: os.stat(tmp_path).st_uid + 1)
+    assert make(environ).lock_directory() == "/h/.local/share/strongroom/locks"
+
+
+def test_a_wait_of_less_than_nothing():
+    """Refused: it would be none."""
+    with pytest.raises(UsageError) as caught:
+        make({"STRONGROOM_LOCK_WAIT": "-1s"}).get("lock_wait")
+    assert caught.value.message == "STRONGROOM_LOCK_WAIT: expected 0 or more, got '-1s'"
+
+
 @pytest.mark.parametrize(("platform", "name"), [("linux", "HOME"), ("darwin", "HOME"), ("win32", "USERPROFILE")])
 def test_no_home(monkeypatch, platform, name):
     """A clear error, only when something below it is needed."""

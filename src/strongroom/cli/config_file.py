@@ -9,6 +9,7 @@ import tempfile
 from typing import TYPE_CHECKING
 
 from strongroom import ini, lock
+from strongroom.cli import text_file
 from strongroom.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -59,8 +60,7 @@ def check_section(settings: Settings, section: str, values: Mapping[str, str]) -
 
 def _read(path: str) -> bytes:
     try:
-        with open(path, "rb") as file:
-            return file.read()
+        return text_file.read(path)
     except FileNotFoundError:
         return b""
 

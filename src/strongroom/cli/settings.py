@@ -11,6 +11,7 @@ import sys
 from importlib import import_module
 
 from strongroom import durations, ini, keystore, profiles
+from strongroom.cli import text_file
 from strongroom.cli.flags import Flag
 from strongroom.errors import ConfigError, StrongroomError, UsageError
 from strongroom.vault import MIN_TTL_SECONDS, Vault
@@ -33,6 +34,14 @@ DEFAULT_LOCK_WAIT = "2m"
 # More would only make a typing error expensive; jose2go, which aws-vault uses, reads up to 1,300,000.
 MOST_ITERATIONS = 1_300_000
 FEWEST_ITERATIONS = 8192
+
+
+def _wait(text: str) -> int:
+    """Read how long to wait, in seconds."""
+    seconds = durations.parse(text)
+    if seconds < 0:
+        raise ValueError(f"expected 0 or more, got {text!r}")
+    return seconds
 
 
 def _iterations(text: str) -> int:
@@ -77,7 +86,7 @@ SETTINGS = {
     "prompt": Setting("terminal", flag="prompt", env="AWS_VAULT_PROMPT", choices=("terminal",)),
     "file_dir": Setting(DEFAULT_FILE_DIR, flag="file-dir", env="AWS_VAULT_FILE_DIR"),
     "file_iterations": Setting(str(FEWEST_ITERATIONS), read=_iterations),
-    "lock_wait": Setting(DEFAULT_LOCK_WAIT, read=durations.parse),
+    "lock_wait": Setting(DEFAULT_LOCK_WAIT, read=_wait),
 }
 
 GLOBAL_FLAGS = (
@@ -169,7 +178,7 @@ class Settings:
 
     def settings_path(self) -> str:
         """Our own settings file."""
-        base = self.inherited.get("XDG_CONFIG_HOME", "")
+        base = self._base_directory("XDG_CONFIG_HOME")
         if not base and sys.platform == "win32":
             base = self.inherited.get("APPDATA", "")
         if not base and sys.platform == "darwin":
@@ -178,15 +187,20 @@ class Settings:
 
     def lock_directory(self) -> str:
         """Where lock files are: never in /tmp, where others could hold them."""
-        runtime = self.inherited.get("XDG_RUNTIME_DIR", "")
-        if runtime:
+        runtime = self._base_directory("XDG_RUNTIME_DIR")
+        if runtime and not _is_foreign(runtime):
             return os.path.join(runtime, "strongroom")
         if sys.platform == "win32" and self.inherited.get("LOCALAPPDATA"):
             return os.path.join(self.inherited["LOCALAPPDATA"], "strongroom", "locks")
         if sys.platform == "darwin":
             return os.path.join(self.home(), "Library", "Application Support", "strongroom", "locks")
-        data = self.inherited.get("XDG_DATA_HOME", "") or os.path.join(self.home(), ".local", "share")
+        data = self._base_directory("XDG_DATA_HOME") or os.path.join(self.home(), ".local", "share")
         return os.path.join(data, "strongroom", "locks")
+
+    def _base_directory(self, name: str) -> str:
+        """One of freedesktop.org's base directories, whose specification has us ignore a relative path."""
+        path = self.inherited.get(name, "")
+        return path if os.path.isabs(path) else ""
 
     # What is set
 
@@ -232,7 +246,7 @@ class Settings:
         """Our settings file, which is opened only if it exists."""
         if self._own is None:
             self._own = {}
-            if self.inherited.get("XDG_CONFIG_HOME") or self.inherited.get("HOME") or sys.platform == "win32":
+            if self._base_directory("XDG_CONFIG_HOME") or self.inherited.get("HOME") or sys.platform == "win32":
                 path = self.settings_path()
                 if os.path.exists(path):
                     self._own = import_module("strongroom.cli.settings_file").read(path, tuple(SETTINGS))
@@ -260,8 +274,7 @@ class Settings:
         if self._document is None:
             path = self.config_path
             try:
-                with open(path, "rb") as file:
-                    data = file.read()
+                data = text_file.read(path)
             except FileNotFoundError:
                 data = b""
             except OSError as error:
@@ -299,6 +312,14 @@ class Settings:
             )
             self._vault = Vault(store, min_ttl_seconds=self.min_ttl_seconds())
         return self._vault
+
+
+def _is_foreign(directory: str) -> bool:
+    """Whether a directory is another user's: su and sudo may leave us with the variables of whoever called them."""
+    try:
+        return sys.platform != "win32" and os.stat(directory).st_uid != os.geteuid()
+    except OSError:
+        return False
 
 
 def _ask_passphrase(message: str, *, confirm: bool = False) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from typing import TYPE_CHECKING
 
+from strongroom.cli import text_file
 from strongroom.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -22,8 +23,7 @@ def read(path: str, keys: Sequence[str]) -> Mapping[str, object]:
         ConfigError: It cannot be read, is no TOML, or sets something that is not known.
     """
     try:
-        with open(path, "rb") as file:
-            own = tomllib.load(file)
+        own = tomllib.loads(text_file.read(path).decode())
     except OSError as error:
         raise ConfigError(f"cannot read the settings file {path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

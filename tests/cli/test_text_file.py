@@ -1,0 +1,56 @@
+import os
+import sys
+
+import pytest
+
+from strongroom.cli import text_file
+
+posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no named pipes in its file system")
+
+
+@pytest.mark.parametrize("content", [b"", b"a", b"a\r\nb\n\xff\0", b"x" * 100_000])
+def test_a_file_is_read_whole(tmp_path, content):
+    """Every byte, line ends too."""
+    (tmp_path / "file").write_bytes(content)
+    assert text_file.read(str(tmp_path / "file")) == content
+
+
+def test_the_null_device_is_empty():
+    """AWS_CONFIG_FILE=/dev/null is how people say "none"."""
+    assert text_file.read(os.devnull) == b""
+
+
+@posix
+def test_a_pipe_is_refused(tmp_path):
+    """At once, whether or not somebody writes to it."""
+    os.mkfifo(tmp_path / "pipe")
+    for flags in (None, os.O_RDWR):
+        held = None if flags is None else os.open(tmp_path / "pipe", flags)
+        with pytest.raises(OSError, match="not a regular file"):
+            text_file.read(str(tmp_path / "pipe"))
+        if held is not None:
+            os.close(held)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/zero"), reason="needs a device without an end")
+def test_a_device_without_an_end_is_refused():
+    """It would fill the memory."""
+    with pytest.raises(OSError, match="not a regular file"):
+        text_file.read("/dev/zero")
+
+
+def test_a_directory_is_refused(tmp_path):
+    """In the system's own words."""
+    with pytest.raises(OSError) as caught:
+        text_file.read(str(tmp_path))
+    assert sys.platform == "win32" or caught.type is IsADirectoryError
+
+
+def test_a_file_that_is_too_large(tmp_path, monkeypatch):
+    """A wrong file, or one that does not stop growing, must not fill the memory."""
+    monkeypatch.setattr(text_file, "LIMIT_BYTES", 10)
+    (tmp_path / "file").write_bytes(b"x" * 10)
+    assert text_file.read(str(tmp_path / "file")) == b"x" * 10
+    (tmp_path / "file").write_bytes(b"x" * 11)
+    with pytest.raises(OSError, match="larger than 10 bytes"):
+        text_file.read(str(tmp_path / "file"))
