@@ -12,6 +12,7 @@ from strongroom import __version__
 from strongroom.cli.main import COMMANDS
 
 GST, AR = "GetSessionToken", "AssumeRole"
+needs_sh = pytest.mark.skipif(sys.platform == "win32", reason="the commands that are run are POSIX's")
 
 
 def usage_error(result, message, hint=""):
@@ -307,6 +308,7 @@ def test_words_after_the_dashes_are_no_profile(c1):
     assert c1.call("exec", "-n", "--", "ls").status == 2
 
 
+@needs_sh
 def test_no_command_is_a_shell(c1):
     """`exec jon` starts $SHELL, or /bin/sh, without a word to a stdout that is no terminal."""
     assert c1.call("exec", "-n", "jon", env={"SHELL": "/bin/bash"}).child == ["/bin/bash"]
@@ -314,6 +316,7 @@ def test_no_command_is_a_shell(c1):
     assert (result.child, result.stderr) == (["/bin/sh"], "")
 
 
+@needs_sh
 def test_real_words(c1):
     """The same with real processes: printf gets its words, in their order and whole."""
     result = c1.run("exec", "-n", "jon", "printf", "[%s]", "--", "a b", "-x", "@f", "", "ü")
@@ -323,12 +326,14 @@ def test_real_words(c1):
 # Exit statuses.
 
 
+@needs_sh
 @pytest.mark.parametrize("status", [0, 1, 2, 7, 130, 255])
 def test_the_commands_status_is_ours(c1, status):
     """The status of the command is passed through."""
     assert c1.run("exec", "-n", "jon", "--", "sh", "-c", f"exit {status}").status == status
 
 
+@needs_sh
 def test_commands_that_cannot_be_run(c1):
     """127 not found, 126 not executable, with a line each."""
     plain = c1.work / "plain"

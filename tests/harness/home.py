@@ -191,6 +191,8 @@ class Home:
             stack.enter_context(contextlib.redirect_stderr(err))
             for name in ("execv", "execve", "execvp", "execvpe"):
                 stack.enter_context(mock.patch.object(os, name, replace))
+            if sys.platform == "win32":  # which cannot replace a process: a child is waited for instead
+                stack.enter_context(mock.patch("strongroom.cli.child.run", lambda words, env: replace("", words, env)))
             try:
                 status = main(list(argv), self._environ(env))
             except Replaced as replaced:
