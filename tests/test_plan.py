@@ -314,7 +314,6 @@ def test_a_stored_key_comes_before_any_other_source():
     [
         (section("p", role_arn=ROLE), "p", "p"),
         (section("p", role_arn=ROLE, source_profile="q") + section("q"), "p", "q"),
-        (section("p", source_profile="gone"), "p", "gone"),
     ],
 )
 def test_no_source_at_all(text, target, named):
@@ -324,6 +323,17 @@ def test_no_source_at_all(text, target, named):
     assert caught.value.profile == named
     assert caught.value.message == f"profile {named}: credentials missing"
     assert caught.value.hint == f"store a key with `strongroom add {named}`, or set source_profile"
+
+
+def test_a_source_without_a_section():
+    """It needs a key, or its name is a typing error: where that stands is said."""
+    with pytest.raises(NoCredentials) as caught:
+        steps_of(section("p", source_profile="gone"), "p")
+    assert caught.value.profile == "gone"
+    assert caught.value.message == "profile gone: credentials missing"
+    assert caught.value.hint == (
+        "store a key with `strongroom add gone`, or correct source_profile of 'p' (/c:2 [profile p])"
+    )
 
 
 # Fingerprints

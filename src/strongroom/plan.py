@@ -131,12 +131,13 @@ def _chain(profile: Profile, stored: Container[str]) -> list[Profile]:
     while chain[0].name not in stored:
         source = chain[0].source
         if source is None:
-            raise _no_source(chain[0])
+            raise _no_source(chain[0], chain[1] if len(chain) > 1 else None)
         chain.insert(0, source)
     return chain
 
 
-def _no_source(profile: Profile) -> Exception:
+def _no_source(profile: Profile, named_by: Profile | None) -> Exception:
+    """The error for *profile*, whose credentials come from nowhere, and which *named_by* has as its source."""
     for field, what in _NOT_YET.items():
         if getattr(profile, field):
             where = profile.origins.get(field, "the config file")
@@ -147,7 +148,11 @@ def _no_source(profile: Profile) -> Exception:
                 "which this version of strongroom cannot use yet",
                 f"store a key of its own with `strongroom add {profile.name}`, or set source_profile",
             )
-    return NoCredentials(profile.name, hint=f"store a key with `strongroom add {profile.name}`, or set source_profile")
+    advice = f"store a key with `strongroom add {profile.name}`, or "
+    if named_by is None or profile.exists:
+        return NoCredentials(profile.name, hint=advice + "set source_profile")
+    where = named_by.origins.get("source_profile", "the config file")
+    return NoCredentials(profile.name, hint=advice + f"correct source_profile of {named_by.name!r} ({where})")
 
 
 class _Walk:

@@ -338,10 +338,12 @@ def test_an_include_that_does_not_exist(config, cloud):
 def test_a_source_that_does_not_exist(config, cloud):
     """The profile whose credentials are missing is named."""
     home = config(f"[profile x]\nsource_profile = nosuch\nrole_arn = {RO}\n")
+    line = home.config.read_text().partition("source_profile = nosuch")[0].count("\n") + 1
     failed(
         home.call("export", "x"),
         "export: profile nosuch: credentials missing",
-        "store a key with `strongroom add nosuch`, or set source_profile",
+        "store a key with `strongroom add nosuch`, or correct source_profile of 'x' "
+        f"({home.config}:{line} [profile x])",
     )
     assert cloud.calls == []
 
