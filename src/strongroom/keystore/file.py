@@ -7,6 +7,7 @@ device serials and expiry times, can be read by whoever can read the directory.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import sys
@@ -28,6 +29,18 @@ LIMIT_BYTES = 1 << 20
 TRIES = 3
 # A passphrase is proved on this many items at most: each costs a key derivation, and one that opens is enough.
 PROOFS = 16
+
+# What to do, by the system's reason.
+_ADVICE = {
+    errno.EACCES: "check its owner and permissions",
+    errno.EPERM: "check its owner and permissions",
+    errno.EROFS: "its file system is read-only: use another directory",
+    errno.ENOSPC: "nothing was changed: make room, and try again",
+    errno.EDQUOT: "nothing was changed: make room, and try again",
+    errno.ENOTDIR: "the keystore is a directory: name another one",
+}
+_MEND = "restore its file from a backup, or remove the item and store it anew"
+_CHECK_PASSPHRASE = "check the passphrase; AWS_VAULT_FILE_PASSPHRASE, if it is set, is taken for it"  # noqa: S105
 
 # Without O_NONBLOCK a named pipe in an item's place would hang the reader. Windows knows neither, but text mode.
 _READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
@@ -131,7 +144,7 @@ class FileKeystore:
         except FileNotFoundError:
             return
         except OSError as error:
-            raise KeystoreError(f"cannot list {self.location}: {_reason(error)}") from error
+            raise KeystoreError(f"cannot list {self.location}: {_reason(error)}", _advice(error)) from error
 
     def _look_at_directory(self) -> None:
         if sys.platform == "win32":
@@ -148,19 +161,19 @@ class FileKeystore:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise KeystoreError(f"cannot read item {key!r} ({path}): {_reason(error)}") from error
+            raise KeystoreError(f"cannot read item {key!r} ({path}): {_reason(error)}", _advice(error)) from error
         try:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
-                raise ItemDamaged(key, f"item {key!r} cannot be used: {path} is not a file")
+                raise ItemDamaged(key, f"item {key!r} cannot be used: {path} is not a file", _MEND)
             if status.st_size > LIMIT_BYTES:
                 size = f"{status.st_size} bytes, and no item is larger than {LIMIT_BYTES}"
-                raise ItemDamaged(key, f"item {key!r} cannot be used: {path} has {size}")
+                raise ItemDamaged(key, f"item {key!r} cannot be used: {path} has {size}", _MEND)
             if not status.st_size:
-                raise ItemDamaged(key, f"item {key!r} is damaged: {path} is empty")
+                raise ItemDamaged(key, f"item {key!r} is damaged: {path} is empty", _MEND)
             return _read_all(descriptor, status.st_size)
         except OSError as error:
-            raise KeystoreError(f"cannot read item {key!r} ({path}): {_reason(error)}") from error
+            raise KeystoreError(f"cannot read item {key!r} ({path}): {_reason(error)}", _advice(error)) from error
         finally:
             os.close(descriptor)
 
@@ -175,9 +188,10 @@ class FileKeystore:
                 if plaintext is not None:
                     return plaintext
         except ValueError as error:
-            raise ItemDamaged(key, f"item {key!r} is damaged: {error}") from None
+            raise ItemDamaged(key, f"item {key!r} is damaged: {error}", _MEND) from None
         raise KeystoreLocked(
-            f"wrong passphrase for {key!r} in {self.location} (or the item is damaged: the two look the same)"
+            f"wrong passphrase for {key!r} in {self.location} (or the item is damaged: the two look the same)",
+            _CHECK_PASSPHRASE,
         )
 
     def _candidates(self) -> Iterator[bytes]:
@@ -201,6 +215,7 @@ class FileKeystore:
             raise ItemDamaged(
                 key,
                 f"item {key!r} is damaged, or was written under another passphrase than the rest of {self.location}",
+                _MEND,
             ) from None
         self._remember(passphrase)
         return plaintext
@@ -237,7 +252,9 @@ class FileKeystore:
             if _opens_any(passphrase, items):
                 self._remember(passphrase)
                 return passphrase
-        raise KeystoreLocked(f"wrong passphrase: it opens no item in {self.location}, so nothing was written")
+        raise KeystoreLocked(
+            f"wrong passphrase: it opens no item in {self.location}, so nothing was written", _CHECK_PASSPHRASE
+        )
 
     # Writing
 
@@ -255,7 +272,7 @@ class FileKeystore:
             make_directory(os.path.realpath(self.location))
             replace(os.path.realpath(path), token)
         except OSError as error:
-            raise KeystoreError(f"cannot write item {item.key!r} ({path}): {_reason(error)}") from error
+            raise KeystoreError(f"cannot write item {item.key!r} ({path}): {_reason(error)}", _advice(error)) from error
 
     def remove(self, key: str) -> None:
         """Remove one item, under every spelling of its name; the errors are those of the contract."""
@@ -269,7 +286,7 @@ class FileKeystore:
                 os.unlink(path)
             sync_directory(self.location)
         except OSError as error:
-            raise KeystoreError(f"cannot remove item {key!r} ({path}): {_reason(error)}") from error
+            raise KeystoreError(f"cannot remove item {key!r} ({path}): {_reason(error)}", _advice(error)) from error
 
     def _path_for_writing(self, key: str) -> str:
         """Return the file that an item is in, or will be."""
@@ -297,7 +314,7 @@ class FileKeystore:
         except FileNotFoundError:
             return []
         except OSError as error:
-            raise KeystoreError(f"cannot list {self.location}: {_reason(error)}") from error
+            raise KeystoreError(f"cannot list {self.location}: {_reason(error)}", _advice(error)) from error
 
     def _refuse_foreign(self, key: str, path: str, verb: str) -> None:
         """Leave alone what this store, or aws-vault, did not write."""
@@ -323,6 +340,10 @@ def _canonical(name: str) -> bool:
 
 def _reason(error: OSError) -> str:
     return (error.strerror or str(error)).lower()
+
+
+def _advice(error: OSError) -> str:
+    return _ADVICE.get(error.errno or 0, "")
 
 
 def _read_all(descriptor: int, size: int) -> bytes:
