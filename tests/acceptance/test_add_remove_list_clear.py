@@ -425,6 +425,19 @@ def test_add_through_a_link_to_nothing(home):
     assert (home.work / "later").read_text() == "[profile x]\n"
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a file that is always full")
+def test_add_when_nobody_can_be_told(c1):
+    """The work is done to its end all the same: key, section, and the old key's sessions."""
+    c1.put_session("sts.GetSessionToken", "x")
+    with open("/dev/full", "w") as full:
+        process = c1.popen("add", "--env", "x", env=KEY, stdout=full, stderr=subprocess.PIPE)
+        stderr = process.communicate(timeout=60)[1].decode()
+    assert process.returncode == 1
+    assert stderr == "strongroom: error: add: cannot write to standard output: No space left on device\n"
+    assert c1.item_names() == ["jon", "x"]
+    assert c1.config.read_text().endswith("\n[profile x]\n")
+
+
 def test_add_to_a_file_that_cannot_be_replaced(home, monkeypatch):
     """The old file stays whole, nothing lies about, and the line says which file it was."""
     home.write_config(HARD)
@@ -797,6 +810,17 @@ def test_list_with_a_mistake_in_the_config(c1):
         f"strongroom: warning: {c1.config}:{line}: key-value delimiter not found: 'no delimiter here'\n"
     )
     assert c1.call("list").status == 0
+
+
+def test_list_with_a_config_that_is_none(c1):
+    """Of a file that is something else altogether, ten lines are told of and the rest is counted."""
+    c1.write_config("not a setting\n" * 20_000)
+    result = c1.call("list", "--credentials")
+    assert (result.status, result.stdout) == (0, "jon\n")
+    assert result.stderr == "".join(
+        f"strongroom: warning: {c1.config}:{line}: key-value delimiter not found: 'not a setting'\n"
+        for line in range(1, 11)
+    ) + (f"strongroom: warning: {c1.config}: 19990 more lines cannot be read\n")
 
 
 def test_list_with_loops_in_the_config(home):

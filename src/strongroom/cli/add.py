@@ -51,14 +51,17 @@ def run(arguments: Arguments, settings: Settings) -> int:
     store = settings.vault()
     outdated = lineage.sessions_of_key(settings, name)
     store.store_key(name, key)
-    answer(f"Added credentials to profile {json.dumps(name, ensure_ascii=False)} in vault\n")
+    told = f"Added credentials to profile {json.dumps(name, ensure_ascii=False)} in vault\n"
     retrieval.warn_of_store(settings)
-    removed = store.remove(outdated)
-    if removed:
-        answer(f"Deleted {removed} existing sessions.\n")
-    if adds_section:
-        config_file.add_section(settings, section_name(name), values)
-    elif mfa_serial:
+    try:
+        removed = store.remove(outdated)
+        if removed:
+            told += f"Deleted {removed} existing sessions.\n"
+        if adds_section:
+            config_file.add_section(settings, section_name(name), values)
+    finally:
+        answer(told)  # after the work, which should not stop half-way because nobody listens
+    if mfa_serial and not adds_section:
         settings.talk.warn(
             f"the config file was left as it is; for MFA, set mfa_serial = {mfa_serial} in section "
             f"[{section_name(name)}] of {settings.config_path}"

@@ -29,6 +29,8 @@ WORDS: tuple[str, ...] = ()
 RUNS = False
 
 HEADS = ("Profile", "Credentials", "Sessions")
+# A file that is no config at all would otherwise be told of line by line.
+MOST_MISTAKES = 10
 # aws-vault's: scripts cut columns out of it.
 LEAST_WIDTH = 25
 
@@ -36,8 +38,11 @@ LEAST_WIDTH = 25
 def run(arguments: Arguments, settings: Settings) -> int:
     """Print what there is."""
     inventory = Inventory(settings)
-    for mistake in settings.document().mistakes():
+    mistakes = settings.document().mistakes()
+    for mistake in mistakes[:MOST_MISTAKES]:
         settings.talk.warn(f"{settings.config_path}:{mistake.line}: {mistake.reason}")
+    if len(mistakes) > MOST_MISTAKES:
+        settings.talk.warn(f"{settings.config_path}: {len(mistakes) - MOST_MISTAKES} more lines cannot be read")
     retrieval.warn_of_store(settings)
     if arguments.on("json"):
         answer(go_json(inventory.as_json(), indent=2) + "\n")
