@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from strongroom.cli.settings import MARK
 
 TYPE_CHECKING = False
@@ -29,6 +31,9 @@ STALE = frozenset(
 STALE_PREFIX = "AWS_CONTAINER_"
 # They choose a profile, which would lead an SDK past the credentials that it was given.
 CHOOSERS = frozenset({"AWS_DEFAULT_PROFILE", "AWS_PROFILE", "AWS_SDK_LOAD_CONFIG"})
+
+# What the interpreter sets LC_CTYPE to, for itself and its children, when it is started in a C locale (PEP 538).
+COERCED_LOCALES = frozenset({"C.UTF-8", "C.utf8", "UTF-8"})
 
 # What opens the vault itself.
 VAULT_SECRETS = frozenset(
@@ -83,6 +88,23 @@ def without_credentials(inherited: Mapping[str, str], *, keep_vault_secrets: boo
     """*inherited* without AWS credentials and, unless they are to be kept, without what opens the vault."""
     return {
         name: value
-        for name, value in inherited.items()
+        for name, value in as_started(inherited).items()
         if name not in STALE and not name.startswith(STALE_PREFIX) and (keep_vault_secrets or name not in VAULT_SECRETS)
     }
+
+
+def as_started(variables: Mapping[str, str]) -> Mapping[str, str]:
+    """*variables* as they were before the interpreter set LC_CTYPE: the locale of a command is the user's business.
+
+    Only the kernel still knows (proc_pid_environ(5)); on a system that does not tell, LC_CTYPE stays.
+    """
+    if variables is not os.environ or variables.get("LC_CTYPE") not in COERCED_LOCALES:
+        return variables
+    try:
+        with open("/proc/self/environ", "rb") as file:
+            started = file.read().split(b"\0")
+    except OSError:
+        return variables
+    given = [os.fsdecode(entry[9:]) for entry in started if entry.startswith(b"LC_CTYPE=")]
+    rest = {name: value for name, value in variables.items() if name != "LC_CTYPE"}
+    return rest | {"LC_CTYPE": given[0]} if given else rest

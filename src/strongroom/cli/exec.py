@@ -19,6 +19,7 @@ from strongroom.errors import CommandError, StrongroomError, UsageError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import NoReturn
 
     from strongroom.cli.flags import Arguments
     from strongroom.cli.settings import Settings
@@ -108,26 +109,40 @@ def replace_by(command: list[str], variables: Mapping[str, str]) -> int:
     for number in ignored:
         signals.signal(number, signals.SIG_DFL)
     try:
-        os.execvpe(command[0], command, dict(variables))  # noqa: S606 - the command is the user's own words
+        _execute(command, dict(variables))
     except OSError as error:
-        if error.errno == errno.ENOEXEC:
-            return _as_script(command, variables)
         raise _cannot_run(command[0], error) from error
-    except ValueError as error:
-        raise UsageError(f"cannot run {command[0]!r}: {error}") from error
+    except ValueError as error:  # an empty word, which the interpreter does not even look for
+        raise _cannot_run(command[0], FileNotFoundError()) from error
     finally:  # we are still here, and have something to say to whoever may have gone
         for number in ignored:
             signals.signal(number, signals.SIG_IGN)
 
 
-def _as_script(command: list[str], variables: Mapping[str, str]) -> int:
-    """A file that is executable and no program is a shell script without a first line, as execvp(3) has it."""
-    path = next(
-        path
-        for folder in ("", *os.get_exec_path(dict(variables)))
-        if os.access(path := os.path.join(folder, command[0]), os.X_OK) and not os.path.isdir(path)
-    )
-    os.execve("/bin/sh", ["/bin/sh", path, *command[1:]], dict(variables))  # noqa: S606 - as above
+def _execute(command: list[str], variables: dict[str, str]) -> NoReturn:
+    """Become *command*, found as execvp(3) finds it.
+
+    `os.execvpe` differs: it passes over an executable file without a first line, and runs another one of that name.
+
+    Raises:
+        OSError: It cannot be run.
+    """
+    word = command[0]
+    folders = [""] if os.sep in word or not word else os.get_exec_path(variables)
+    failure: OSError = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+    for folder in folders:
+        path = os.path.join(folder, word)
+        try:
+            os.execve(path, command, variables)  # noqa: S606 - the command is the user's own words
+        except PermissionError as error:
+            failure = error  # what counts, unless another directory has one that may be run
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            if error.errno != errno.ENOEXEC:
+                raise
+            os.execve("/bin/sh", ["/bin/sh", path, *command[1:]], variables)  # noqa: S606 - as above
+    raise failure
 
 
 def _cannot_run(word: str, error: OSError) -> CommandError:

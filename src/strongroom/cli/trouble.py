@@ -27,7 +27,8 @@ def report(error: StrongroomError, talk: Talk) -> None:
         hint = _nearest(error.word, error.known) or hint
     if isinstance(error, UsageError):
         message += ", try --help"
-    talk.error(message, hint)
+    # Below this floor nobody knows by which name we were called; what is to be typed should be.
+    talk.error(message, hint.replace("`strongroom ", f"`{talk.program} "))
 
 
 def _nearest(word: str, known: Sequence[str]) -> str:
