@@ -400,9 +400,9 @@ def test_a_region_that_is_none():
 
 def test_a_variable_of_botocores_that_makes_no_sense(monkeypatch):
     """Those few that botocore reads behind our back are named in its own words."""
-    monkeypatch.setenv("AWS_ACCOUNT_ID_ENDPOINT_MODE", "nosuch")
+    monkeypatch.setenv("AWS_REQUEST_MIN_COMPRESSION_SIZE_BYTES", "nosuch")
     message, hint = told(AwsError, Endpoint("eu-west-1"))
-    assert "account_id_endpoint_mode" in message
+    assert "request_min_compression_size_bytes" in message
     assert hint == CHECK
 
 
