@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 from typing import TYPE_CHECKING
@@ -15,6 +14,8 @@ if TYPE_CHECKING:
 # PowerShell takes these for a single quote too, and reads a doubled one as one:
 # https://learn.microsoft.com/powershell/scripting/lang-spec/chapter-02 (single-quote-character)
 _POWERSHELL_QUOTES = re.compile("['\u2018\u2019\u201a\u201b]")
+
+_CONTROLS = re.compile("[\\x00-\\x1f\\x7f]")
 
 _INI_KEYS = {
     "AWS_ACCESS_KEY_ID": "aws_access_key_id",
@@ -41,8 +42,13 @@ def powershell(value: str) -> str:
 
 
 def nu(value: str) -> str:
-    """Quote for Nushell, whose double quotes are those of JSON."""
-    return json.dumps(value, ensure_ascii=False)
+    r"""Quote for Nushell, in whose double quotes ``\`` and ``"`` are escaped, and ``\u{1b}`` is a character.
+
+    The form without braces, JSON's, is an error there:
+    https://www.nushell.sh/book/working_with_strings.html#double-quoted-strings
+    """
+    value = value.replace("\\", "\\\\").replace('"', '\\"')
+    return '"' + _CONTROLS.sub(lambda control: f"\\u{{{ord(control[0]):x}}}", value) + '"'
 
 
 def cmd(value: str) -> str:
