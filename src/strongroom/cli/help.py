@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from strongroom.cli.flags import Flag
 from strongroom.cli.main import ALIASES, COMMANDS, load
 from strongroom.cli.settings import GLOBAL_FLAGS
-from strongroom.cli.terminal import answer
+from strongroom.cli.terminal import Talk, answer
 from strongroom.errors import UsageError
 
 if TYPE_CHECKING:
@@ -42,8 +42,7 @@ def run(arguments: Arguments, settings: Settings) -> int:
 
 def usage_error(program: str) -> None:
     """Print the overview where errors go: no command was given."""
-    if sys.stderr is not None:
-        sys.stderr.write(overview(program))
+    Talk(program).show(overview(program))
 
 
 def overview(program: str) -> str:

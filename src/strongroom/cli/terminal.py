@@ -61,6 +61,10 @@ class Talk:
         if self.debug_is_on:
             _write(f"{self.program}: debug: {_one_line(text)}\n")
 
+    def show(self, text: str) -> None:
+        """Show text of several lines as it is: a traceback, the usage."""
+        _write(text)
+
     def error(self, message: str, hint: str = "") -> None:
         """Say why we stop, and what to do about it."""
         _write(f"{self.program}: error: {_one_line(message)}\n")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import os
 import traceback
 from typing import TYPE_CHECKING
 
@@ -18,8 +17,8 @@ if TYPE_CHECKING:
 def report(error: StrongroomError, talk: Talk) -> None:
     """Say on stderr what went wrong and what to do: a line each."""
     if talk.debug_is_on:
-        for line in traceback.format_exception(error):
-            os.write(2, line.encode("utf-8", "backslashreplace"))
+        text = "".join(traceback.format_exception(error))
+        talk.show(text.encode("utf-8", "backslashreplace").decode())
     message, hint = error.message, error.hint
     if talk.command:
         message = f"{talk.command}: {message}"
