@@ -225,7 +225,7 @@ def append_section(text: str, name: str, settings: Mapping[str, str]) -> str:
     """
     if Document(text).section(name) is not None:
         raise ValueError(f"there is a section [{name}] already")
-    if not _is_plain(name) or any(mark in name for mark in ("]", "`", '"""')):
+    if name == IMPLICIT or not _is_plain(name) or any(mark in name for mark in ("]", "`", '"""')):
         raise ValueError(f"{name!r} cannot be the name of a section")
     for key, value in settings.items():
         if not (key.isascii() and key.replace("_", "").isalnum() and key == key.lower()):

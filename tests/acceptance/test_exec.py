@@ -324,11 +324,16 @@ def test_standard_input_is_the_commands(c1, cloud):
     assert c1.run("exec", "-t", CODE, "jon", "--", "cat", stdin=text) == Result(0, text, "")
 
 
+# 1 to 31; those from 32 on are the C library's, and may come ignored from whoever started the tests.
+STANDARD_SIGNALS = 0x7FFFFFFF
+
+
 @needs_proc
 def test_signals_are_as_usual(c1):
     """Nothing is ignored or blocked in the command, though the interpreter ignores SIGPIPE and SIGXFSZ."""
     result = c1.run("exec", "-n", "jon", "--", "grep", "^Sig[BI]", "/proc/self/status")
-    assert result == Result(0, "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n", "")
+    assert (result.status, result.stderr) == (0, "")
+    assert [int(mask, 16) & STANDARD_SIGNALS for mask in result.stdout.split()[1::2]] == [0, 0]
 
 
 @needs_proc
@@ -340,7 +345,7 @@ def test_signals_that_were_ignored_before(c1):
         preexec_fn=lambda: [signal.signal(number, signal.SIG_IGN) for number in ignored],
     ) as process:  # fmt: skip
         out, _ = process.communicate(timeout=30)
-    assert int(out.split()[1], 16) == sum(1 << number - 1 for number in ignored)
+    assert int(out.split()[1], 16) & STANDARD_SIGNALS == sum(1 << number - 1 for number in ignored)
 
 
 def test_a_pipe_that_breaks(c1):

@@ -234,6 +234,7 @@ def test_a_value_is_read_back_as_written_or_refused(tmp_path_factory, key, value
 
 
 @given(st.text())
+@example(ini.IMPLICIT)
 def test_a_name_is_read_back_as_written_or_refused(tmp_path_factory, name):
     """Any section name comes back as it was given, from us and from the AWS CLI's own reader, or it is refused."""
     try:
