@@ -158,9 +158,10 @@ def _translated(name: str) -> Iterator[None]:
         raise AwsError(
             f"{name}: {_one_line(error)}", "a setting of the profile has a form that AWS does not take"
         ) from error
-    except (botocore.parsers.ResponseParserError, KeyError) as error:
-        # Of an answer that is no XML, and of one that is some other XML, such as the page of a captive portal.
-        raise _foreign(name) from error
+    except (botocore.parsers.ResponseParserError, KeyError):
+        # Of an answer that is no XML, and of one that is some other XML, such as the page of a captive portal. It does
+        # not go on as a cause: its message repeats the answer, which may be cut short after the credentials in it.
+        raise _foreign(name) from None
     except _NO_ANSWER as error:
         raise _unreachable(name, error) from error
     except (botocore.exceptions.BotoCoreError, ValueError) as error:
