@@ -21,6 +21,8 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=21, help="how often each command is run (default: %(default)s)")
     parser.add_argument("--check", action="store_true", help="exit 1 if a row is over its limit")
     arguments = parser.parse_args()
+    if sys.platform == "win32":
+        parser.error("programs are started and measured as POSIX has it")
     with tempfile.TemporaryDirectory(prefix="bench-") as path, Cloud().serve() as cloud:
         subjects = vault.subjects(Path(path), cloud)
         in_turn(subjects, max(arguments.runs, 1))
