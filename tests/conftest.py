@@ -40,6 +40,18 @@ def _signals_as_they_were():
         signal.signal(getattr(signal, name), handler)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _usual_signals():
+    """What nohup and shells without job control ignore is ignored here too, but not by the processes that tests start.
+
+    An ignored signal is inherited; one that is caught, to do nothing, is not.
+    """
+    if sys.platform != "win32":
+        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+            if signal.getsignal(number) is signal.SIG_IGN:
+                signal.signal(number, lambda *_: None)
+
+
 @pytest.fixture(scope="session")
 def _cloud_server():
     from fakes.cloud import Cloud
