@@ -5,7 +5,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from strongroom.keystore.filenames import LIMIT_BYTES, decode, encode, is_temporary
+from strongroom.durable import is_temporary
+from strongroom.keystore.filenames import LIMIT_BYTES, decode, encode
 
 # What may stand in a name: any text but NUL and halves of characters, short enough for every system.
 KEYS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=20)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import stat
-import tempfile
 from typing import TYPE_CHECKING
 
-from strongroom import ini, lock
+from strongroom import durable, ini, lock
 from strongroom.cli import text_file
 from strongroom.errors import ConfigError
 
@@ -33,9 +30,8 @@ def add_section(settings: Settings, section: str, values: Mapping[str, str]) -> 
         try:
             before = _read(path)
             after = ini.encode(ini.append_section(ini.decode(before), section, values), like=before)
-            if not os.path.isdir(os.path.dirname(path)):
-                os.makedirs(os.path.dirname(path), mode=0o700)
-            _replace(path, after)
+            durable.make_directory(os.path.dirname(path))
+            durable.replace_as_it_is(path, after)
         except OSError as error:
             raise ConfigError(
                 f"cannot write the config file {path}: {error.strerror}",
@@ -63,23 +59,3 @@ def _read(path: str) -> bytes:
         return text_file.read(path)
     except FileNotFoundError:
         return b""
-
-
-def _replace(path: str, data: bytes) -> None:
-    """Write *data* to a new file and give it the name of the old one: a reader sees the old bytes or the new."""
-    handle, temporary = tempfile.mkstemp(prefix=".strongroom-", dir=os.path.dirname(path))
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        with contextlib.suppress(FileNotFoundError):
-            old = os.stat(path)
-            os.chmod(temporary, stat.S_IMODE(old.st_mode))
-            if hasattr(os, "chown") and os.geteuid() == 0:
-                os.chown(temporary, old.st_uid, old.st_gid)
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise

@@ -12,10 +12,10 @@ import os
 import stat
 import sys
 
+from strongroom.durable import is_temporary, make_directory, replace, sync_directory
 from strongroom.errors import ConfigError, ItemDamaged, ItemNotFound, KeystoreError, KeystoreLocked
 from strongroom.keystore import Item, jwe
-from strongroom.keystore.durable import make_directory, replace, sync_directory
-from strongroom.keystore.filenames import decode, encode, is_temporary
+from strongroom.keystore.filenames import decode, encode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

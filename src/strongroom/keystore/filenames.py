@@ -11,12 +11,10 @@ import binascii
 import os
 import sys
 
+from strongroom.durable import TEMPORARY_PREFIX
+
 # What a single file name may hold, in bytes, on every common file system (NAME_MAX).
 LIMIT_BYTES = 255
-
-# Our files that are not items: new content on its way to its name.
-TEMPORARY_PREFIX = ".strongroom-"
-TEMPORARY_SUFFIX = ".tmp"
 
 _POSIX = "%/"
 _WINDOWS = '%/<>:"\\|?*' + "".join(map(chr, range(1, 32)))
@@ -56,11 +54,6 @@ def decode(name: str) -> str:
         return name
     first, *parts = os.fsencode(name).split(b"%")
     return os.fsdecode(first + b"".join(map(_unescape, parts)))
-
-
-def is_temporary(name: str) -> bool:
-    """Tell whether a file is one of ours that is no item (see `TEMPORARY_PREFIX`)."""
-    return name.startswith(TEMPORARY_PREFIX) and name.endswith(TEMPORARY_SUFFIX)
 
 
 def _escape(character: str) -> str:

@@ -1,10 +1,11 @@
 import errno
 import os
+import stat
 import sys
 
 import pytest
 
-from strongroom.keystore import durable
+from strongroom import durable
 
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no modes and no such files")
 
@@ -152,3 +153,45 @@ def test_a_directory_that_someone_else_makes_first(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "mkdir", real)
     with pytest.raises(FileExistsError):
         durable.make_directory(str(tmp_path / "file"))
+
+
+# A file that is somebody else's
+
+
+@POSIX
+def test_a_file_keeps_its_mode(tmp_path):
+    """New content, the mode of before; a file that was not there is its owner's only."""
+    path = tmp_path / "config"
+    path.write_bytes(b"old")
+    path.chmod(0o644)
+    durable.replace_as_it_is(str(path), b"new")
+    assert (path.read_bytes(), stat.S_IMODE(path.stat().st_mode)) == (b"new", 0o644)
+    durable.replace_as_it_is(str(tmp_path / "made"), b"first")
+    assert (tmp_path / "made").read_bytes() == b"first"
+    assert stat.S_IMODE((tmp_path / "made").stat().st_mode) == 0o600
+    assert sorted(os.listdir(tmp_path)) == ["config", "made"]
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root may give files away")
+def test_root_leaves_a_file_to_its_owner(tmp_path):
+    """Under sudo, a user's file stays the user's."""
+    path = tmp_path / "config"
+    path.write_bytes(b"old")
+    os.chown(path, 65534, 65534)
+    durable.replace_as_it_is(str(path), b"new")
+    assert (path.stat().st_uid, path.stat().st_gid, path.read_bytes()) == (65534, 65534, b"new")
+
+
+def test_a_file_that_cannot_be_replaced_stays(tmp_path, monkeypatch):
+    """The old content is intact, and nothing is left beside it."""
+    path = tmp_path / "config"
+    path.write_bytes(b"old")
+
+    def refuse(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", refuse)
+    with pytest.raises(OSError, match="No space left"):
+        durable.replace_as_it_is(str(path), b"new")
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["config"]

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import sys
 import time
 
-from strongroom.keystore.filenames import TEMPORARY_PREFIX, TEMPORARY_SUFFIX, is_temporary
+# How new content on its way to its name is called; no item of a keystore is called so.
+TEMPORARY_PREFIX = ".strongroom-"
+TEMPORARY_SUFFIX = ".tmp"
 
 # A temporary file that is older than this belongs to a process that was killed.
 LEFTOVER_SECONDS = 3600
@@ -21,6 +24,11 @@ _NO_FSYNC = frozenset({errno.EINVAL, errno.ENOTSUP})
 
 # Windows knows no O_NOFOLLOW, but a text mode.
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+
+
+def is_temporary(name: str) -> bool:
+    """Tell whether a file is new content on its way."""
+    return name.startswith(TEMPORARY_PREFIX) and name.endswith(TEMPORARY_SUFFIX)
 
 
 def make_directory(path: str) -> None:
@@ -54,11 +62,28 @@ def replace(path: str, content: bytes) -> None:
     _sweep(directory)
 
 
-def _write_and_rename(folder: str, path: str, content: bytes) -> None:
+def replace_as_it_is(path: str, content: bytes) -> None:
+    """Give a file that is somebody else's new content: its mode and, as far as we may, its owner stay.
+
+    A file that is missing is made, readable by its owner only.
+    """
+    folder = os.path.dirname(path)
+    try:
+        old = os.stat(path)
+    except FileNotFoundError:
+        old = None
+    _write_and_rename(folder, path, content, like=old)
+    sync_directory(folder)
+    _sweep(folder)
+
+
+def _write_and_rename(folder: str, path: str, content: bytes, like: os.stat_result | None = None) -> None:
     temporary = os.path.join(folder, f"{TEMPORARY_PREFIX}{os.urandom(8).hex()}{TEMPORARY_SUFFIX}")
     descriptor = os.open(temporary, _CREATE, 0o600)
     try:
         try:
+            if like is not None:
+                _dress(descriptor, temporary, like)
             rest = memoryview(content)
             while rest:
                 rest = rest[os.write(descriptor, rest) :]
@@ -69,6 +94,16 @@ def _write_and_rename(folder: str, path: str, content: bytes) -> None:
     except BaseException:
         _discard(temporary)
         raise
+
+
+def _dress(descriptor: int, path: str, like: os.stat_result) -> None:
+    """Give a file the mode and, as root, the owner of another."""
+    if sys.platform == "win32":
+        os.chmod(path, stat.S_IMODE(like.st_mode))
+        return
+    if os.geteuid() == 0:
+        os.fchown(descriptor, like.st_uid, like.st_gid)
+    os.fchmod(descriptor, stat.S_IMODE(like.st_mode))
 
 
 def _discard(path: str) -> None:
