@@ -38,9 +38,10 @@ console()
 
 # Our own modules on the way to `export --format=json`. A new one is a decision: it costs every caller its import.
 OURS = """
-strongroom strongroom.cli strongroom.cli.export strongroom.cli.flags strongroom.cli.main strongroom.cli.retrieval
+strongroom strongroom.cli strongroom.cli.export strongroom.cli.flags strongroom.cli.main strongroom.cli.mark
+strongroom.cli.retrieval
 strongroom.cli.settings strongroom.cli.terminal strongroom.cli.text_file strongroom.credentials strongroom.durations
-strongroom.errors strongroom.ini strongroom.ini_lines strongroom.keystore strongroom.keystore.durable
+strongroom.durable strongroom.errors strongroom.ini strongroom.ini_lines strongroom.keystore
 strongroom.keystore.file strongroom.keystore.filenames strongroom.keystore.jwe strongroom.plan
 strongroom.profile_fields strongroom.profiles strongroom.providers strongroom.vault
 """

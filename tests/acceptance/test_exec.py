@@ -8,6 +8,7 @@ import signal
 import struct
 import subprocess
 import sys
+import zlib
 
 import pytest
 
@@ -67,8 +68,8 @@ def without(variables, *names):
     return {name: value for name, value in variables.items() if name not in names}
 
 
-def marked(*names):
-    return {"STRONGROOM": ",".join(names)}
+def marked(variables):
+    return {"STRONGROOM": ",".join(f"{name}:{zlib.crc32(value.encode()):08x}" for name, value in variables.items())}
 
 
 def inside(outer):
@@ -95,14 +96,14 @@ def test_environment(c1, cloud):
         "AWS_SESSION_TOKEN": key.session_token,
         "AWS_CREDENTIAL_EXPIRATION": expiration,
     }
-    assert got == {**without(c1.environ, *SECRETS), **KEPT, **ours, **marked(*ours)}
+    assert got == {**without(c1.environ, *SECRETS), **KEPT, **ours, **marked(ours)}
 
 
 def test_environment_without_session(c1, cloud):
     """With -n the key itself, and no expiry time of before either. (aws-vault leaves AWS_CREDENTIAL_EXPIRATION.)"""
     ours = {"AWS_VAULT": "jon", **REGION, "AWS_ENDPOINT_URL": cloud.url, **KEYS}
     got = env_of(c1, "-n", "jon", env=STALE)
-    assert got == {**without(c1.environ, *SECRETS), **ours, **marked(*ours)}
+    assert got == {**without(c1.environ, *SECRETS), **ours, **marked(ours)}
     assert cloud.calls == []
 
 
@@ -110,7 +111,7 @@ def test_environment_without_region(home):
     """No region known, no region set; no endpoint known, none set."""
     home.put_key("jon")
     ours = {"AWS_VAULT": "jon", **KEYS}
-    assert env_of(home, "-n", "jon") == {**without(home.environ, *SECRETS), **ours, **marked(*ours)}
+    assert env_of(home, "-n", "jon") == {**without(home.environ, *SECRETS), **ours, **marked(ours)}
 
 
 def test_environment_of_a_role_of_before(c1, cloud):
@@ -124,8 +125,8 @@ def test_the_users_own_region(c1):
     """A region that the user set stays the user's: it is the same for the command, and not marked as ours."""
     result = c1.call("exec", "-n", "jon", "true", env={"AWS_REGION": "eu-west-1"})
     assert (result.environ["AWS_REGION"], result.environ["AWS_DEFAULT_REGION"]) == ("eu-west-1", "eu-west-1")
-    assert "AWS_REGION" not in result.environ["STRONGROOM"].split(",")
-    assert "AWS_DEFAULT_REGION" in result.environ["STRONGROOM"].split(",")
+    assert ",AWS_REGION:" not in result.environ["STRONGROOM"]
+    assert ",AWS_DEFAULT_REGION:" in result.environ["STRONGROOM"]
     nested = c1.call("export", "-n", "jon", env=inside(result) | SECRETS)
     assert "AWS_REGION=eu-west-1\n" in nested.stdout
 
@@ -144,7 +145,7 @@ def test_only_the_profile(c1, cloud):
     """--profile-env gives the name instead of keys, after seeing that credentials can be had."""
     result = c1.call("exec", "--profile-env", "-t", CODE, "jon", "true", env=STALE | SECRETS)
     ours = {"AWS_VAULT": "jon", **REGION, "AWS_ENDPOINT_URL": cloud.url, "AWS_PROFILE": "jon"}
-    assert result.environ == {**without(c1.environ, *SECRETS), **ours, **marked(*ours)}
+    assert result.environ == {**without(c1.environ, *SECRETS), **ours, **marked(ours)}
     assert cloud.actions == [GST]
     assert c1.call("exec", "jon", "true", env={"AWS_VAULT_PROFILE_ENV": "1"}).environ["AWS_PROFILE"] == "jon"
     assert "AWS_PROFILE" not in c1.call("exec", "--no-profile-env", "jon", "true").environ
@@ -168,7 +169,7 @@ def test_the_locale_is_the_users(c1, locale):
     }
     ours |= KEYS
     given = {"LANG": None, "LC_ALL": None, **locale}
-    expected = {**without(c1.environ, "LANG", "LC_ALL", *SECRETS), **locale, **ours, **marked(*ours)}
+    expected = {**without(c1.environ, "LANG", "LC_ALL", *SECRETS), **locale, **ours, **marked(ours)}
     assert env_of(c1, "-n", "jon", env=given) == expected
 
 
@@ -244,7 +245,24 @@ def test_a_run_inside_a_run_without_the_passphrase(c1):
     assert "exec --keep-vault-secrets passes it on" in result.stderr
 
 
-@pytest.mark.parametrize("mark", [None, "", "AWS_REGION,AWS_PROFILE"])
+def test_what_the_user_changes_inside_is_the_users(c1):
+    """A variable that the outer one set and the user set anew is heeded by a run inside, and by `add --env` too."""
+    around = c1.call("exec", "-n", "jon", "true")
+    changed = inside(around) | SECRETS | {"AWS_REGION": "eu-west-1"}
+    assert "AWS_REGION=eu-west-1\n" in c1.call("export", "-n", "jon", env=changed).stdout
+    new = inside(around) | SECRETS | {"AWS_ACCESS_KEY_ID": "AKIAANOTHER", "AWS_SECRET_ACCESS_KEY": "of another"[3:]}
+    assert c1.call("add", "--env", "ann", env=new).stdout == 'Added credentials to profile "ann" in vault\n'
+
+
+def test_aws_vault_inside_is_refused(c1):
+    """AWS_VAULT that another program has changed since is no longer ours."""
+    around = c1.call("exec", "-n", "jon", "true")
+    result = c1.call("export", "-n", "jon", env=inside(around) | SECRETS | {"AWS_VAULT": "other"})
+    assert (result.status, result.stdout) == (1, "")
+    assert "in an existing aws-vault subshell" in result.stderr
+
+
+@pytest.mark.parametrize("mark", [None, "", "AWS_REGION,AWS_PROFILE", "AWS_VAULT", "AWS_VAULT:", "AWS_VAULT:00000000"])
 def test_inside_aws_vault(c1, cloud, mark):
     """AWS_VAULT that no strongroom set is aws-vault's: its variables cannot be told from the user's, so both refuse."""
     env = {"AWS_VAULT": "x", "STRONGROOM": mark}

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from strongroom.cli import environment
+from strongroom.cli import environment, mark
 from strongroom.cli.environment import CHOOSERS, STALE, STALE_PREFIX, VAULT_SECRETS, of_child, of_helper
-from strongroom.cli.settings import MARK
+from strongroom.cli.mark import MARK
 from strongroom.credentials import Credentials
 from strongroom.profiles import Profile
 
@@ -27,9 +27,8 @@ OURS = {
 
 def child(inherited, profile=PLAIN, credentials=GOT, **more):
     """The environment, and the names in its mark."""
-    marked = frozenset(inherited.get(MARK, "").split(",")) - {""}
-    found = of_child(inherited, marked, profile, credentials, **more)
-    return {name: value for name, value in found.items() if name != MARK}, set(found[MARK].split(","))
+    found = of_child(inherited, mark.read(inherited), profile, credentials, **more)
+    return {name: value for name, value in found.items() if name != MARK}, set(mark.read(found))
 
 
 # What is put in
@@ -93,7 +92,7 @@ environments = st.dictionaries(names, st.sampled_from(["old", "", "eu-west-1", "
 @given(environments, st.sets(names), st.sampled_from([PLAIN, FULL]), st.sampled_from([GOT, KEY, None]), st.booleans())
 def test_no_stale_variable_survives(inherited, outer, profile, credentials, keep):
     """Whatever was inherited, whoever set it: every credential in the child is ours, and the mark says what is."""
-    before = inherited | {MARK: ",".join(sorted(outer))}
+    before = inherited | {MARK: mark.written({name: inherited.get(name, "") for name in sorted(outer)})}
     found = of_child(before, outer, profile, credentials, keep_vault_secrets=keep)
     ours = {"AWS_VAULT": "jon"} | (credentials.environment() if credentials else {"AWS_PROFILE": "jon"})
     if profile is FULL:
@@ -107,7 +106,7 @@ def test_no_stale_variable_survives(inherited, outer, profile, credentials, keep
         assert name not in STALE | CHOOSERS | outer
         assert not name.startswith(STALE_PREFIX)
         assert keep or name not in VAULT_SECRETS
-    marked = set(found[MARK].split(",")) - {""}
+    marked = mark.read(found)
     assert marked <= set(ours)
     assert marked >= set(ours) - set(inherited)
 
@@ -137,7 +136,7 @@ def test_what_the_outer_one_set_is_ours_if_we_set_it_again():
     """The same value twice does not make it the user's."""
     outer = of_child({}, (), FULL, GOT)
     assert child(outer, FULL) == ({name: value for name, value in outer.items() if name != MARK},
-                                  set(outer[MARK].split(",")))  # fmt: skip
+                                  set(mark.read(outer)))  # fmt: skip
 
 
 # A program that helps us

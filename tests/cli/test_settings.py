@@ -4,9 +4,11 @@ import sys
 import pytest
 
 from strongroom import durations
+from strongroom.cli import mark
 from strongroom.cli import settings as module
 from strongroom.cli.flags import Arguments
-from strongroom.cli.settings import FEWEST_ITERATIONS, GLOBAL_FLAGS, MARK, MOST_ITERATIONS, SETTINGS, Settings
+from strongroom.cli.mark import MARK
+from strongroom.cli.settings import FEWEST_ITERATIONS, GLOBAL_FLAGS, MOST_ITERATIONS, SETTINGS, Settings
 from strongroom.cli.terminal import Talk
 from strongroom.errors import ConfigError, KeystoreLocked, StrongroomError, UsageError
 from strongroom.keystore import KEYSTORES, Item
@@ -260,9 +262,10 @@ def test_a_tilde_on_windows(monkeypatch):
 
 def test_variables_that_an_outer_strongroom_set_are_no_input():
     """The mark names them; everything else is the user's."""
-    settings = make({MARK: "AWS_REGION,AWS_VAULT,", "AWS_REGION": "r", "AWS_VAULT": "jon", "AWS_PROFILE": "p"})
+    marked = mark.written({"AWS_REGION": "r", "AWS_VAULT": "jon", "AWS_PROFILE": "before"})
+    settings = make({MARK: marked, "AWS_REGION": "r", "AWS_VAULT": "jon", "AWS_PROFILE": "p"})
     assert [settings.variable(name) for name in ("AWS_REGION", "AWS_VAULT", "AWS_PROFILE", "X")] == ["", "", "p", ""]
-    assert settings.environ == {MARK: "AWS_REGION,AWS_VAULT,", "AWS_PROFILE": "p"}
+    assert settings.environ == {MARK: marked, "AWS_PROFILE": "p"}
     assert make({"AWS_REGION": "r", MARK: ""}).variable("AWS_REGION") == "r"
 
 
@@ -315,7 +318,7 @@ def test_a_config_that_cannot_be_read(where, tmp_path):
 
 def test_flags_and_variables_reach_the_profile(where):
     """Flags first; variables that an outer strongroom set do not."""
-    environ = where | {"AWS_REGION": "outer", "AWS_MFA_SERIAL": "m", MARK: "AWS_REGION"}
+    environ = where | {"AWS_REGION": "outer", "AWS_MFA_SERIAL": "m", MARK: mark.written({"AWS_REGION": "outer"})}
     profile = make(environ, {"duration": "2h"}).profile("jon")
     assert (profile.region, profile.mfa_serial, profile.assume_role_duration) == (None, "m", 7200)
     assert make(environ, {"region": "r"}).profile("jon").region == "r"

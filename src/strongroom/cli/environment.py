@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from strongroom.cli.settings import MARK
+from strongroom.cli.mark import MARK, written
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -75,8 +75,8 @@ def of_child(
         if name not in CHOOSERS and name not in outer
     }
     # A variable of the user's that we only repeat stays the user's: a strongroom in the child should heed it.
-    mark = ",".join(name for name, value in ours.items() if child.get(name) != value)
-    return child | ours | {MARK: mark}
+    changed = {name: value for name, value in ours.items() if child.get(name) != value}
+    return child | ours | {MARK: written(changed)}
 
 
 def of_helper(inherited: Mapping[str, str]) -> dict[str, str]:

@@ -11,7 +11,7 @@ import sys
 from importlib import import_module
 
 from strongroom import durations, ini, keystore, profiles
-from strongroom.cli import text_file
+from strongroom.cli import mark, text_file
 from strongroom.cli.flags import Flag
 from strongroom.errors import ConfigError, StrongroomError, UsageError
 from strongroom.vault import MIN_TTL_SECONDS, Vault
@@ -22,10 +22,6 @@ if TYPE_CHECKING:
 
     from strongroom.cli.flags import Arguments
     from strongroom.cli.terminal import Talk
-
-# What `exec` puts into its child's environment: the names of the variables that it set, so that a strongroom in there
-# can tell them from the user's own.
-MARK = "STRONGROOM"
 
 DEFAULT_BACKEND = "file"
 DEFAULT_FILE_DIR = "~/.awsvault/keys/"
@@ -137,7 +133,7 @@ class Settings:
         self.inherited = environ
         self.talk = talk
         self.command = command
-        self.marked = frozenset(environ.get(MARK, "").split(",")) - {""}
+        self.marked = mark.read(environ)
         self._document: ini.Document | None = None
         self._vault: Vault | None = None
         self._own: Mapping[str, object] | None = None
