@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import socket
+import stat
 import subprocess
 import sys
 
@@ -65,10 +66,10 @@ def untouched(full_home):
     assert contents(full_home) == before
 
 
-def shell(home, script, env=None):
-    """Run a line of sh in which SR is strongroom."""
+def shell(home, script, env=None, program="/bin/sh"):
+    """Run a line of shell in which SR is strongroom."""
     script = script.replace("SR", " ".join(STRONGROOM))
-    ended = subprocess.run(["/bin/sh", "-c", script], env=home._environ(env), cwd=home.work, capture_output=True)
+    ended = subprocess.run([program, "-c", script], env=home._environ(env), cwd=home.work, capture_output=True)
     return Result(ended.returncode, decode(ended.stdout), decode(ended.stderr))
 
 
@@ -194,22 +195,40 @@ def test_a_directory_for_a_config(untouched):
 
 @posix
 def test_a_pipe_for_a_config(untouched):
-    """Refused at once: waiting for somebody to write to it could take for ever."""
+    """Nobody waits for somebody to write to it: without a writer it is empty. And it is not replaced by a file."""
     pipe = untouched.work / "pipe"
     os.mkfifo(pipe)
-    for argv in (("export", "bare"), ("list",), ("add", "--env", "new")):
-        failed(
-            untouched.run(*argv, env=KEY | {"AWS_CONFIG_FILE": str(pipe)}, timeout=30),
-            f"{argv[0]}: cannot read the config file {pipe}: not a regular file",
-            CHECK_CONFIG,
-        )
+    env = {"AWS_CONFIG_FILE": str(pipe)}
+    assert untouched.run("list", "--profiles", env=env, timeout=30) == Result(0, "", "")
+    failed(
+        untouched.run("add", "--env", "new", env=KEY | env, timeout=30),
+        f"add: cannot write the config file {pipe}: not a regular file",
+        "use --no-add-config",
+    )
+    assert pipe.is_fifo()
     own = untouched.path / "xdg-config" / "strongroom"
     own.mkdir(parents=True)
     os.mkfifo(own / "config.toml")
+    assert untouched.run("list", "--profiles", timeout=30).status == 0
+
+
+@posix
+def test_a_config_out_of_a_command(full_home):
+    """What bash's <(command) gives is read to its end."""
+    result = shell(full_home, f"AWS_CONFIG_FILE=<(cat '{full_home.config}') SR list --profiles", program="bash")
+    assert (result.status, result.stderr) == (0, "")
+    assert result.stdout == full_home.call("list", "--profiles").stdout != ""
+
+
+@posix
+def test_the_null_device_is_not_replaced(untouched):
+    """`add` with AWS_CONFIG_FILE=/dev/null stores nothing and leaves the device alone, as root too."""
     failed(
-        untouched.run("export", "ro", timeout=30),
-        f"export: cannot read the settings file {own / 'config.toml'}: not a regular file",
+        untouched.run("add", "--env", "new", env=KEY | {"AWS_CONFIG_FILE": "/dev/null"}),
+        "add: cannot write the config file /dev/null: not a regular file",
+        "use --no-add-config",
     )
+    assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
 
 
 @posix

@@ -1,4 +1,5 @@
 import os
+import subprocess
 import sys
 
 import pytest
@@ -21,15 +22,33 @@ def test_the_null_device_is_empty():
 
 
 @posix
-def test_a_pipe_is_refused(tmp_path):
-    """At once, whether or not somebody writes to it."""
+def test_a_pipe_is_read_to_its_end(tmp_path):
+    """As a shell's <(command) gives it: in pieces, and as long as somebody has it open for writing."""
     os.mkfifo(tmp_path / "pipe")
-    for flags in (None, os.O_RDWR):
-        held = None if flags is None else os.open(tmp_path / "pipe", flags)
-        with pytest.raises(OSError, match="not a regular file"):
+    with subprocess.Popen(["sh", "-c", f"exec 3<>'{tmp_path}/pipe' 4>'{tmp_path}/pipe' 3<&-; echo ready; read x; "
+                           "printf a >&4; printf b >&4"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as writer:  # fmt: skip
+        assert writer.stdout.readline() == b"ready\n"
+        writer.stdin.write(b"go\n")
+        writer.stdin.close()
+        assert text_file.read(str(tmp_path / "pipe")) == b"ab"
+    assert text_file.read(str(tmp_path / "pipe")) == b""
+
+
+@posix
+def test_a_pipe_that_nobody_fills(tmp_path, monkeypatch):
+    """It is given up after a while; one that does not end, when it is too large."""
+    os.mkfifo(tmp_path / "pipe")
+    held = os.open(tmp_path / "pipe", os.O_RDWR)
+    monkeypatch.setattr(text_file, "PIPE_SECONDS", 0.05)
+    for content in (b"", b"[default]"):
+        os.write(held, content)
+        with pytest.raises(TimeoutError, match=r"a pipe that was not written to its end within 0\.05 seconds"):
             text_file.read(str(tmp_path / "pipe"))
-        if held is not None:
-            os.close(held)
+    monkeypatch.setattr(text_file, "LIMIT_BYTES", 10)
+    os.write(held, b"x" * 11)
+    with pytest.raises(OSError, match="larger than 10 bytes"):
+        text_file.read(str(tmp_path / "pipe"))
+    os.close(held)
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/zero"), reason="needs a device without an end")

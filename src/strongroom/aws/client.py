@@ -189,6 +189,8 @@ _HINTS = {
     "SignatureDoesNotMatch": "the stored secret does not belong to the stored access key id: "
     "store both again with `strongroom add`",
     "ExpiredToken": "the session has expired: `strongroom clear` removes stored ones",
+    "InternalFailure": "try again in a moment",
+    "ServiceUnavailable": "try again in a moment",
     "Throttling": "AWS limits the rate of calls: try again in a moment",
     "ThrottlingException": "AWS limits the rate of calls: try again in a moment",
     "RequestLimitExceeded": "AWS limits the rate of calls: try again in a moment",

@@ -25,6 +25,7 @@ def add_section(settings: Settings, section: str, values: Mapping[str, str]) -> 
         ConfigError: The file cannot be read or written, or the section cannot be written so that it reads back.
         LockError: Another process keeps the file locked.
     """
+    check_section(settings, section, values)
     path = os.path.realpath(settings.config_path)
     with lock.hold(settings.lock_directory(), f"config {path}", command=settings.command):
         try:
@@ -43,13 +44,17 @@ def check_section(settings: Settings, section: str, values: Mapping[str, str]) -
     """Find out beforehand whether `add_section` could write this.
 
     Raises:
-        ConfigError: The section cannot be written so that it reads back.
+        ConfigError: The section cannot be written so that it reads back, or there is no file to write to.
     """
+    path = settings.config_path
+    if os.path.exists(path) and not os.path.isfile(path):
+        # A pipe, or /dev/null for "none": replacing it would take it away from everybody else.
+        raise ConfigError(f"cannot write the config file {path}: not a regular file", "use --no-add-config")
     try:
         ini.append_section("", section, values)
     except ValueError as error:
         raise ConfigError(
-            f"the config file {settings.config_path} cannot hold section {section!r}: {error}",
+            f"the config file {path} cannot hold section {section!r}: {error}",
             "use --no-add-config, or another name",
         ) from error
 

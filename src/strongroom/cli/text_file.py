@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import time
+from importlib import import_module
 
 # No such file is a tenth of this; one that grows while it is read, or a wrong one, must not fill the memory.
 LIMIT_BYTES = 1 << 28
@@ -13,11 +15,15 @@ LIMIT_BYTES = 1 << 28
 _READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
+# What a shell writes into a pipe, `AWS_CONFIG_FILE=<(command)`, is there in a moment; in other pipes it may never be.
+PIPE_SECONDS = 10.0
+
+
 def read(path: str) -> bytes:
-    """Read the file; the null device is an empty one.
+    """Read the file; the null device is an empty one, and a pipe is read to its end.
 
     Raises:
-        OSError: It cannot be read, or is a directory, a pipe or another thing whose end nobody knows.
+        OSError: It cannot be read, is a directory or another thing whose end nobody knows, or a pipe that nobody fills.
     """
     descriptor = os.open(path, _READ)
     try:
@@ -26,6 +32,8 @@ def read(path: str) -> bytes:
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
         if stat.S_ISCHR(status.st_mode) and not os.read(descriptor, 1):
             return b""
+        if stat.S_ISFIFO(status.st_mode):
+            return _read_pipe(descriptor, path)
         if not stat.S_ISREG(status.st_mode):
             raise OSError(errno.EINVAL, "not a regular file", path)
         chunks, size = [], 0
@@ -38,3 +46,21 @@ def read(path: str) -> bytes:
         return b"".join(chunks)
     finally:
         os.close(descriptor)
+
+
+def _read_pipe(descriptor: int, path: str) -> bytes:
+    """Read until no writer has it open any more, but not for ever."""
+    deadline = time.monotonic() + PIPE_SECONDS
+    chunks: list[bytes] = []
+    while (left := deadline - time.monotonic()) > 0:
+        try:
+            chunk = os.read(descriptor, 1 << 16)
+        except BlockingIOError:
+            import_module("select").select([descriptor], [], [], left)
+            continue
+        if not chunk:
+            return b"".join(chunks)
+        chunks.append(chunk)
+        if sum(map(len, chunks)) > LIMIT_BYTES:
+            raise OSError(errno.EFBIG, f"larger than {LIMIT_BYTES} bytes", path)
+    raise TimeoutError(errno.ETIMEDOUT, f"a pipe that was not written to its end within {PIPE_SECONDS:g} seconds", path)
