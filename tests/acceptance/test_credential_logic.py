@@ -595,6 +595,7 @@ def test_three_wrong_codes_are_enough(c1, cloud, tty):
         terminal.send(f"{code}\n")
     result = terminal.wait()
     assert (result.status, result.stdout) == (1, "")
+    assert result.stderr.count(f"AWS did not accept the code of {M}\n") == 2
     assert f"AWS did not accept the code of MFA device {M}" in result.stderr
     assert len(cloud.calls) == 3
     assert c1.sessions() == []

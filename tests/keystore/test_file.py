@@ -635,9 +635,9 @@ def test_an_item_that_cannot_be_removed(opened, keys, monkeypatch):
     assert caught.value.message == f"cannot remove item 'jon' ({keys / 'jon'}): permission denied"
 
 
-def run_child(code, *words, **more):
+def run_child(code, *words, prefix=(), **more):
     """Run code in a process of its own, which must print JSON."""
-    run = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, **more)
+    run = subprocess.run([*prefix, sys.executable, "-c", code, *words], capture_output=True, text=True, **more)
     assert run.stderr == ""
     return json.loads(run.stdout)
 
@@ -778,18 +778,11 @@ READ_ONLY = (
 outer = tempfile.mkdtemp()
 keys = os.path.join(outer, "vault", "keys")
 opened().set(Item("jon", b"old"))
-def become_somebody():
-    if os.geteuid() == 0:
-        for folder, _, files in os.walk(outer):
-            for path in [folder, *(os.path.join(folder, name) for name in files)]:
-                os.chown(path, 65534, 65534)
-        os.setegid(65534); os.seteuid(65534)
 def tried(call):
     try:
         return call()
     except StrongroomError as error:
         return error.message.replace(outer, "OUTER")
-become_somebody()
 results = []
 for inner, beside in ((0o500, 0o500), (0o500, 0o700), (0o700, 0o500), (0o700, 0o700)):
     os.chmod(keys, inner); os.chmod(os.path.dirname(keys), beside)
@@ -806,7 +799,6 @@ os.chmod(keys, 0)
 results.append(tried(lambda: opened().listing()))
 os.chmod(keys, 0o700)
 import shutil
-if os.getuid() == 0: os.seteuid(0)
 shutil.rmtree(outer)
 print(json.dumps(results))
 """
@@ -815,9 +807,13 @@ print(json.dumps(results))
 
 @POSIX
 def test_modes_that_forbid_it(keys):
-    """As an ordinary user: a read-only directory is told; a read-only one beside it is no hindrance."""
+    """To whom modes apply: a read-only directory is told; a read-only one beside it is no hindrance."""
+    # Root, without what lets it pass over modes.
+    tamed = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
+    if tamed and not shutil.which(tamed[0]):
+        pytest.skip("nothing keeps root out of files")
     refused = "cannot write item 'jon' (OUTER/vault/keys/jon): permission denied"
-    assert run_child(READ_ONLY, str(keys)) == [
+    assert run_child(READ_ONLY, str(keys), prefix=tamed) == [
         *(refused, "old", ["jon", "keys"]),
         *(refused, "old", ["jon", "keys"]),
         *(None, "500", ["jon", "keys"]),

@@ -113,6 +113,17 @@ def duration(text: str) -> str:
     return text
 
 
+def mfa_code(text: str) -> str:
+    """Check a code from the command line.
+
+    Raises:
+        ValueError: It is none; the message does not repeat it.
+    """
+    if not (len(text) == 6 and text.isascii() and text.isdigit()):
+        raise ValueError(f"expected a code of six digits, got {len(text)} characters")
+    return text
+
+
 def boolean(text: str, shown: str) -> bool:
     """Read a boolean variable or setting as Go does.
 

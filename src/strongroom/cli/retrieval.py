@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 
 from strongroom import plan, providers
-from strongroom.cli.flags import Flag, duration
+from strongroom.cli.flags import Flag, duration, mfa_code
 from strongroom.errors import ProfileNotFound, StrongroomError, UsageError
 
 TYPE_CHECKING = False
@@ -14,17 +14,6 @@ if TYPE_CHECKING:
     from strongroom.credentials import Credentials
     from strongroom.plan import Step
     from strongroom.profiles import Profile
-
-
-def mfa_code(text: str) -> str:
-    """Check a code from the command line.
-
-    Raises:
-        ValueError: It is none; the message does not repeat it.
-    """
-    if not (len(text) == 6 and text.isascii() and text.isdigit()):
-        raise ValueError(f"expected a code of six digits, got {len(text)} characters")
-    return text
 
 
 # The flags that say which credentials are meant.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from strongroom import prompt
 from strongroom.cli import environment
-from strongroom.cli.retrieval import mfa_code
+from strongroom.cli.flags import mfa_code
 from strongroom.errors import CredentialsError, MfaRequired, PromptFailed, PromptUnavailable
 
 TYPE_CHECKING = False
@@ -53,6 +53,8 @@ class World:
             return self.given_code or self._from_process(str(process), step)
         if attempt >= TRIES:
             return None
+        if attempt:
+            self.tell(f"AWS did not accept the code of {step.serial}")
         return self._from_human(step.serial)
 
     def tell(self, message: str) -> None:

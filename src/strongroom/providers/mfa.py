@@ -39,7 +39,6 @@ def with_code(step: Step, world: World, call: Callable[[str], Credentials]) -> C
                 raise
             refusal = error
         attempt += 1
-        world.tell(f"AWS did not accept the code of {step.serial}")
 
 
 def _is_wrong_code(error: AwsRefused) -> bool:
