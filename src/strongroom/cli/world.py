@@ -66,10 +66,10 @@ class World:
         self.settings.talk.warn(message)
 
     def _from_human(self, serial: str) -> str:
-        self.settings.get("prompt")
+        ask = prompt.driver(str(self.settings.get("prompt")))
         while True:
             try:
-                code = prompt.ask(f"Enter MFA code for {serial}: ", echo="plain")
+                code = ask(f"Enter MFA code for {serial}: ", echo="plain")
             except PromptUnavailable as error:
                 raise MfaRequired(
                     serial,
