@@ -949,3 +949,19 @@ def test_nothing_secret_is_said(c1, cloud):
         assert PASSPHRASE not in result.stderr.split()
         assert CODE not in result.stderr
     assert json.loads(first.stdout) == json.loads(second.stdout)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="quoted for a POSIX shell")
+def test_mfa_process_that_asks_for_itself(c1, cloud):
+    """An mfa_process that leads back to the same profile is found out, instead of starting programs without end."""
+    words = f"AWS_VAULT_FILE_PASSPHRASE={PASSPHRASE} '{sys.executable}' -m strongroom export --format=json jon"
+    c1.write_config(c1.config.read_text().replace("[profile jon]\n", f"[profile jon]\nmfa_process = {words}\n"))
+    result = c1.run("export", "jon", timeout=60)
+    assert (result.status, result.stdout) == (1, "")
+    lines = result.stderr.splitlines()
+    assert lines[:2] == [
+        "strongroom: error: export: the mfa_process of profile 'jon' asks strongroom for that same profile",
+        "strongroom: hint: let it use another profile, or none",
+    ]
+    assert lines[2] == "strongroom: error: export: mfa_process: exit status 1"
+    assert cloud.calls == []

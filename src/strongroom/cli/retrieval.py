@@ -76,7 +76,9 @@ def credentials(settings: Settings, profile: Profile, steps: tuple[Step, ...]) -
     vault = settings.vault()
     for note in steps[0].notes:  # of the key, which is not a step that anybody takes
         settings.talk.warn(note)
-    got = providers.retrieve(steps, vault, lambda: import_module("strongroom.cli.world").World(settings, profile))
+    got = providers.retrieve(
+        steps, vault, lambda: import_module("strongroom.cli.world").World(settings, profile, steps)
+    )
     settings.talk.debug(f"credentials of {profile.name!r}: {got!r}")
     return got
 

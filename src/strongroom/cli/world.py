@@ -9,6 +9,8 @@ from strongroom.errors import CredentialsError, MfaRequired, PromptFailed, Promp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from strongroom.cli.settings import Settings
     from strongroom.plan import Step
     from strongroom.profiles import Profile
@@ -22,9 +24,25 @@ TRIES = 3
 
 
 class World:
-    """The surroundings of one run; see `strongroom.providers.World`."""
+    """The surroundings of one run; see `strongroom.providers.World`.
 
-    def __init__(self, settings: Settings, target: Profile) -> None:
+    Args:
+        settings: Flags, variables, files.
+        target: The profile whose credentials are wanted.
+        steps: The way to them.
+
+    Raises:
+        CredentialsError: We are run by an ``mfa_process`` to get what waits for it: found out before we wait in turn.
+    """
+
+    def __init__(self, settings: Settings, target: Profile, steps: Sequence[Step]) -> None:
+        self.running = settings.inherited.get(RUNNING, "").splitlines()
+        for step in steps:
+            if step.serial and step.profile.name in self.running:
+                raise CredentialsError(
+                    f"the mfa_process of profile {step.profile.name!r} asks strongroom for that same profile",
+                    "let it use another profile, or none",
+                )
         self.settings = settings
         self.target = target
         self.lock_directory = settings.lock_directory()
@@ -82,14 +100,8 @@ class World:
                 prompt.tell("A code is six digits.")
 
     def _from_process(self, command: str, step: Step) -> str:
-        running = self.settings.inherited.get(RUNNING, "").splitlines()
-        if step.profile.name in running:
-            raise CredentialsError(
-                f"the mfa_process of profile {step.profile.name!r} asks strongroom for that same profile",
-                "let it use another profile, or none",
-            )
         variables = environment.of_helper(self.settings.inherited)
-        variables[RUNNING] = "\n".join([*running, step.profile.name])
+        variables[RUNNING] = "\n".join([*self.running, step.profile.name])
         code = prompt.run_mfa_process(command, variables)
         try:
             return mfa_code(code)
