@@ -25,6 +25,7 @@ import time
 from strongroom.credentials import Credentials, go_json, show_time
 from strongroom.errors import ItemDamaged, ItemNotFound, KeystoreError, KeystoreLocked
 from strongroom.keystore import Item
+from strongroom.plan import ASSUME_ROLE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -199,10 +200,18 @@ class Vault:
     # Sessions
 
     def candidates(self, step: Step) -> list[SessionName]:
-        """Sessions that may serve *step*, going by their names: the one that lasts longest first."""
-        slot = f"{step.kind},{_encode(step.profile.name)},{_encode(step.serial)},"
+        """Sessions that may serve *step*, going by their names: the one that lasts longest first.
+
+        For a role, the code of a device may have been sent with AssumeRole or with the step before: either way it is
+        proved, so both are looked at.
+        """
+        serials = {step.serial}
+        if step.kind == ASSUME_ROLE:
+            serials |= {str(step.fingerprint.get("serial", "")), ""}
+        prefix = f"{step.kind},{_encode(step.profile.name)},"
+        slots = tuple(f"{prefix}{_encode(serial)}," for serial in serials)
         soonest = self.now() + self.min_ttl_seconds
-        names = (SessionName.read(key) for key in self.listing if key.startswith(slot))
+        names = (SessionName.read(key) for key in self.listing if key.startswith(slots))
         fresh = [name for name in names if name and name.expires_at >= soonest]
         return sorted(fresh, key=lambda name: -name.expires_at)
 
@@ -236,7 +245,7 @@ class Vault:
         """Whether what a session was made for is what *step* asks for."""
         made_for = fields.get("Strongroom")
         if not isinstance(made_for, dict):
-            return True  # made by aws-vault, which does not say
+            return name.serial == step.serial  # made by aws-vault, which does not say more
         if made_for.get("fingerprint") != step.fingerprint:
             return False
         lifetime = made_for.get("lifetime")

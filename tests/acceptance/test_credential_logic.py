@@ -263,6 +263,28 @@ def test_a_duration_that_is_asked_for_counts(c1, cloud):
     assert c1.sessions() == [(GST, "jon", M)]
 
 
+def test_a_role_serves_whichever_way_its_device_was_proved(c1, cloud):
+    """Assumed with the code for twelve hours, it is not asked for again by those who want an hour; and vice versa."""
+    export(c1, "admin", "-d", "12h")
+    assert cloud.calls == [ar(ADM, 43200, M)]
+    export(c1, "admin")
+    export(c1, "admin", "-n")
+    assert cloud.calls == [ar(ADM, 43200, M)]
+    c1.call("clear")
+    export(c1, "admin")
+    export(c1, "admin", "-n")
+    assert cloud.calls[1:] == [gst(28800, M), ar(ADM, 3600, None, "session")]
+    export(c1, "admin", "-d", "12h")
+    assert cloud.calls[3:] == [ar(ADM, 43200, M)]
+
+
+def test_a_session_of_aws_vault_serves_only_its_own_step(c1, cloud):
+    """It does not say which device was proved how, so it is used for the very step that aws-vault would use it for."""
+    c1.put_session(AR, "admin", M)
+    export(c1, "admin")
+    assert cloud.calls == [gst(28800, M), ar(ADM, 3600, None, "session")]
+
+
 def test_a_duration_in_the_config_counts(c1, cloud):
     """`duration_seconds` is asking too."""
     export(c1, "ro")
