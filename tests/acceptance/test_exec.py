@@ -206,11 +206,12 @@ def test_a_run_inside_a_run(c1, cloud, flags, outer, inner):
         c1.config.read_text() + f"\n[profile abroad]\nregion = ap-south-1\nendpoint_url = {cloud.url}/\n"
         f"source_profile = jon\nrole_arn = {RO}\n"
     )
-    direct = c1.call("exec", "-t", CODE, inner, "true")
-    printed = c1.call("export", inner)
-    explained = c1.call("explain", inner)
     around = c1.call("exec", "-t", CODE, *flags, outer, "true")
     assert around.status == 0, around.stderr
+    direct = c1.call("exec", "-t", CODE, inner, "true")
+    assert direct.status == 0, direct.stderr
+    printed = c1.call("export", inner)
+    explained = c1.call("explain", inner)
     variables = inside(around) | SECRETS
     assert c1.call("exec", inner, "true", env=variables) == direct
     assert c1.call("export", inner, env=variables) == printed
