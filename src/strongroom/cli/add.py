@@ -72,10 +72,7 @@ def run(arguments: Arguments, settings: Settings) -> int:
 def _check_name(name: str) -> None:
     if not name:
         raise UsageError("required argument 'profile' not provided")
-    try:
-        name.encode()
-    except UnicodeEncodeError as error:
-        raise UsageError(f"the profile name {name!r} is not UTF-8") from error
+    retrieval.refuse_bytes(name)
     if vault.kind_of(name) != vault.CREDENTIAL:
         raise UsageError(
             f"a profile cannot be called {name!r}: that is how a stored {vault.kind_of(name)} is called, "

@@ -8,10 +8,9 @@ import textwrap
 from typing import TYPE_CHECKING, Any
 
 from strongroom.cli.flags import Flag
-from strongroom.cli.main import ALIASES, COMMANDS, load
+from strongroom.cli.main import ALIASES, COMMANDS, command_name, load
 from strongroom.cli.settings import GLOBAL_FLAGS
 from strongroom.cli.terminal import Talk, answer
-from strongroom.errors import UsageError
 
 if TYPE_CHECKING:
     from strongroom.cli.flags import Arguments
@@ -31,10 +30,7 @@ def run(arguments: Arguments, settings: Settings) -> int:
     if arguments.on("help-long"):
         answer("\n".join([overview(program), *(of_command(name, program) for name in COMMANDS)]))
     elif arguments.words:
-        name = ALIASES.get(arguments.words[0], arguments.words[0])
-        if name not in COMMANDS:
-            raise UsageError(f'expected command but got "{name}"', word=name, known=[*COMMANDS, *ALIASES])
-        answer(of_command(name, program))
+        answer(of_command(command_name(arguments.words[0]), program))
     else:
         answer(overview(program))
     return 0

@@ -64,6 +64,18 @@ COMMANDS = {
 ALIASES = {"ls": "list", "rm": "remove"}
 
 
+def command_name(word: str) -> str:
+    """The command that *word* means, by its name or its alias.
+
+    Raises:
+        UsageError: None.
+    """
+    name = ALIASES.get(word, word)
+    if name not in COMMANDS:
+        raise UsageError(f'expected command but got "{word}"', word=word, known=[*COMMANDS, *ALIASES])
+    return name
+
+
 def load(name: str) -> Command:
     """Import the module of one command; *name* must be a key of `COMMANDS`."""
     command: Command = import_module(f"strongroom.cli.{name}")
@@ -129,9 +141,7 @@ def _run(words: list[str], environ: Mapping[str, str], talk: Talk) -> int:
     if not rest:
         import_module("strongroom.cli.help").usage_error(talk.program)
         return 2
-    name = ALIASES.get(rest[0], rest[0])
-    if name not in COMMANDS:
-        raise UsageError(f'expected command but got "{rest[0]}"', word=rest[0], known=[*COMMANDS, *ALIASES])
+    name = command_name(rest[0])
     talk.command = name
     command = load(name)
     matcher = Matcher((*GLOBAL_FLAGS, *command.FLAGS), most_words=len(command.WORDS) if command.RUNS else None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from strongroom import plan, providers
+from strongroom import plan, profiles, providers
 from strongroom.cli.flags import Flag, duration, mfa_code
 from strongroom.errors import ProfileNotFound, StrongroomError, UsageError
 
@@ -36,11 +36,20 @@ def profile_name(settings: Settings) -> str:
     name = words[0] if words else settings.variable("AWS_PROFILE")
     if not name:
         raise UsageError("required argument 'profile' not provided", "name a profile, or set AWS_PROFILE")
+    refuse_bytes(name)
+    return name
+
+
+def refuse_bytes(name: str) -> None:
+    """Refuse a profile's name that is not UTF-8: no config file could hold it.
+
+    Raises:
+        UsageError: It is not.
+    """
     try:
         name.encode()
     except UnicodeEncodeError as error:
         raise UsageError(f"the profile name {name!r} is not UTF-8") from error
-    return name
 
 
 def planned(settings: Settings, name: str) -> tuple[Profile, tuple[Step, ...]]:
@@ -57,7 +66,7 @@ def planned(settings: Settings, name: str) -> tuple[Profile, tuple[Step, ...]]:
             name,
             f"profile {name!r} not found in {settings.config_path} and no stored credentials exist for it",
             f"store a key with `{settings.talk.program} add {name}`",
-            known=import_module("strongroom.profiles").names(settings.document()),
+            known=profiles.names(settings.document()),
         )
     for warning in profile.warnings:
         settings.talk.warn(warning)
