@@ -1,0 +1,1 @@
+"""The secrets agent: secrets over local HTTP, from cache. Knows no sockets."""
