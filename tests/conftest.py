@@ -68,6 +68,22 @@ def cloud(_cloud_server):
     _cloud_server.reset()
 
 
+@pytest.fixture(scope="session")
+def _secrets_server():
+    from fakes.secrets import Secrets
+
+    with Secrets().serve() as secrets:
+        yield secrets
+
+
+@pytest.fixture
+def secrets(_secrets_server):
+    """The fake AWS with secrets and parameters, empty; it knows the agent's key."""
+    _secrets_server.reset()
+    yield _secrets_server
+    _secrets_server.reset()
+
+
 @pytest.fixture
 def home(tmp_path):
     """A throw-away home with a file keystore, and ways to run strongroom in it."""

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from email.utils import formatdate
 from urllib.parse import parse_qsl
 
-from werkzeug.serving import WSGIRequestHandler, make_server
+from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 from werkzeug.test import Client
 
 from fakes import sts
@@ -45,6 +45,7 @@ class Trouble:
     action: str
     times: float
     happen: Callable[[dict], "Answer | None"]
+    about: str | None = None  # only to requests for this secret or parameter
     late: bool = False  # after the action was carried out, instead of in its place
 
 
@@ -86,6 +87,8 @@ class Cloud:
         self._lock = threading.RLock()
         self._moto_lock = threading.Lock()
         self._moto = None
+        self._server: BaseWSGIServer
+        self._thread: threading.Thread
         self._sts = sts.Sts(self)
         self._ended = threading.Event()
         self.url = ""
@@ -145,29 +148,45 @@ class Cloud:
     # What goes wrong.
 
     def fail(
-        self, action: str, *, times: float = 1, code: str = "AccessDenied", status: int = 403, message: str = "no"
+        self,
+        action: str,
+        *,
+        times: float = 1,
+        code: str = "AccessDenied",
+        status: int = 403,
+        message: str = "no",
+        about: str | None = None,
     ):
         """Refuse as AWS does: throttling is ``code="Throttling", status=400``; a broken AWS is ``status=500``."""
-        refusal = Answer(status, sts.error_xml(Refusal(status, code, message)).encode())
-        self._plan(action, times, lambda _: refusal)
+        refusal = Refusal(status, code, message)
+        self._plan(action, times, lambda environ: self._refused(refusal, environ), about=about)
 
-    def html(self, action: str, *, times: float = 1, status: int = 502, page: bytes = PORTAL) -> None:
+    def html(
+        self,
+        action: str,
+        *,
+        times: float = 1,
+        status: int = 502,
+        page: bytes = PORTAL,
+        kind: str = "text/html",
+        about: str | None = None,
+    ) -> None:
         """Answer as a proxy or a captive portal on the way does. The page is XML too unless another is given."""
-        self._plan(action, times, lambda _: Answer(status, page, "text/html"))
+        self._plan(action, times, lambda _: Answer(status, page, kind), about=about)
 
-    def delay(self, action: str, seconds: float, *, times: float = float("inf")) -> None:
+    def delay(self, action: str, seconds: float, *, times: float = float("inf"), about: str | None = None) -> None:
         """Answer properly, later: widens the window in which processes meet."""
 
         def happen(_environ: dict) -> None:
             self._ended.wait(seconds)
 
-        self._plan(action, times, happen)
+        self._plan(action, times, happen, about=about)
 
-    def cut(self, action: str, *, times: float = 1, late: bool = False) -> None:
+    def cut(self, action: str, *, times: float = 1, late: bool = False, about: str | None = None) -> None:
         """Close the connection instead of answering; with *late*, after doing what was asked."""
-        self._plan(action, times, cut_connection, late=late)
+        self._plan(action, times, cut_connection, about=about, late=late)
 
-    def hang(self, action: str, *, times: float = 1) -> Gate:
+    def hang(self, action: str, *, times: float = 1, about: str | None = None) -> Gate:
         """Never answer (until the test is over)."""
 
         def happen(environ: dict) -> None:
@@ -176,28 +195,42 @@ class Cloud:
 
         gate = Gate()
         self._gates.append(gate)
-        self._plan(action, times, happen)
+        self._plan(action, times, happen, about=about)
         return gate
 
-    def hold(self, action: str, *, times: float = 1) -> Gate:
+    def hold(self, action: str, *, times: float = 1, about: str | None = None) -> Gate:
         """Answer properly once the gate is released."""
         gate = Gate()
         self._gates.append(gate)
-        self._plan(action, times, gate)
+        self._plan(action, times, gate, about=about)
         return gate
 
     def skew(self, minutes: float) -> None:
         """Set AWS's clock: *minutes* ahead of ours, or behind it if negative."""
         self.skew_seconds = minutes * 60
 
-    def _plan(self, action: str, times: float, happen: Callable, *, late: bool = False) -> None:
+    def heal(self) -> None:
+        """Forget what should have gone wrong from now on."""
         with self._lock:
-            self._troubles.append(Trouble(action, times, happen, late))
+            self._troubles.clear()
 
-    def _trouble(self, action: str, *, late: bool) -> Callable[[dict], "Answer | None"] | None:
+    def _refused(self, refusal: Refusal, _environ: dict) -> "Answer":
+        """How this request is refused."""
+        return Answer(refusal.status, sts.error_xml(refusal).encode())
+
+    def _plan(
+        self, action: str, times: float, happen: Callable, *, about: str | None = None, late: bool = False
+    ) -> None:
+        with self._lock:
+            self._troubles.append(Trouble(action, times, happen, about, late))
+
+    def _trouble(
+        self, action: str, *, about: str | None = None, late: bool
+    ) -> Callable[[dict], "Answer | None"] | None:
         with self._lock:
             for trouble in self._troubles:
-                if trouble.late is late and trouble.action in {action, "*"} and trouble.times > 0:
+                meant = trouble.action in {action, "*"} and trouble.about in {None, about}
+                if trouble.late is late and meant and trouble.times > 0:
                     trouble.times -= 1
                     return trouble.happen
         return None
@@ -207,21 +240,37 @@ class Cloud:
     @contextmanager
     def serve(self, certificate: tuple[str, str] | None = None) -> Iterator["Cloud"]:
         """Listen on a free port of the loopback interface until the block ends; with TLS if given (certificate, key)."""
-        server = make_server(
-            "127.0.0.1", 0, self._door, threaded=True, request_handler=self._handler(), ssl_context=certificate
-        )
-        server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-        thread.start()
-        self.url = f"http{'s' if certificate else ''}://127.0.0.1:{server.server_port}"
+        self._listen(0, certificate)
+        self.url = f"http{'s' if certificate else ''}://127.0.0.1:{self._server.server_port}"
         try:
             yield self
         finally:
             self._ended.set()
             self._release()
-            server.shutdown()
-            thread.join()
-            server.server_close()
+            self._close()
+
+    @contextmanager
+    def down(self) -> Iterator[None]:
+        """Refuse connections until the block ends; those that there are go on."""
+        port = self._server.server_port
+        self._close()
+        try:
+            yield
+        finally:
+            self._listen(port)
+
+    def _listen(self, port: int, certificate: tuple[str, str] | None = None) -> None:
+        self._server = make_server(
+            "127.0.0.1", port, self._door, threaded=True, request_handler=self._handler(), ssl_context=certificate
+        )
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        self._thread.start()
+
+    def _close(self) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
 
     def _handler(self) -> type[WSGIRequestHandler]:
         now = self.now
@@ -270,17 +319,12 @@ class Cloud:
                 answer = self._answer(call, signed, environ)
             except Refusal as refusal:
                 note(refusal.code)
-                answer = Answer(refusal.status, sts.error_xml(refusal).encode())
+                answer = self._refused(refusal, environ)
             if (happen := self._trouble(action, late=True)) is not None:
                 answer = happen(environ) or answer
         elif answer.status != 200:
             note("trouble")
-        reason = {200: "OK", 400: "Bad Request", 403: "Forbidden"}.get(answer.status, "Trouble")
-        start_response(f"{answer.status} {reason}", [
-            ("Content-Type", answer.kind),
-            ("Content-Length", str(len(answer.body))),
-        ])  # fmt: skip
-        return [answer.body]
+        return respond(answer, start_response)
 
     def _record(self, parameters: dict[str, str], signed: Signed, environ: dict) -> tuple[Call, Callable[[str], None]]:
         with self._lock:
@@ -340,12 +384,15 @@ class Cloud:
     # moto, which takes half a second to import: only when something needs it.
 
     def _other(self, environ: dict, start_response: Callable) -> list[bytes]:
+        return self._application()(environ, start_response)
+
+    def _application(self) -> Callable:
         with self._moto_lock:
             if self._moto is None:
                 from moto.server import DomainDispatcherApplication, create_backend_app
 
                 self._moto = DomainDispatcherApplication(create_backend_app)
-        return self._moto(environ, start_response)
+            return self._moto
 
     def _moto_key(self, access_key_id: str) -> Key | None:
         """A key that was made with CreateAccessKey."""
@@ -359,6 +406,16 @@ class Cloud:
                     if found.access_key_id == access_key_id and found.status == "Active":
                         return Key(access_key_id, found.secret_access_key, user.arn)
         return None
+
+
+def respond(answer: Answer, start_response: Callable) -> list[bytes]:
+    """Send an answer, as WSGI does."""
+    reason = {200: "OK", 400: "Bad Request", 403: "Forbidden"}.get(answer.status, "Trouble")
+    start_response(f"{answer.status} {reason}", [
+        ("Content-Type", answer.kind),
+        ("Content-Length", str(len(answer.body))),
+    ])  # fmt: skip
+    return [answer.body]
 
 
 def cut_connection(environ: dict) -> None:
