@@ -85,6 +85,24 @@ def secrets(_secrets_server):
 
 
 @pytest.fixture
+def agent(tmp_path, secrets):
+    """Start the agent: ``agent(ttl_seconds=1)``, ``agent(word="sm")``. All end with the test, and well."""
+    from contextlib import ExitStack
+
+    from harness.agent import Agent
+
+    with ExitStack() as stack:
+
+        def start(**settings):
+            directory = tmp_path / f"agent-{next(numbers)}"
+            directory.mkdir()
+            return stack.enter_context(Agent(directory, secrets, **settings))
+
+        numbers = iter(range(100))
+        yield start
+
+
+@pytest.fixture
 def home(tmp_path):
     """A throw-away home with a file keystore, and ways to run strongroom in it."""
     from harness.home import Home
