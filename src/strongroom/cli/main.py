@@ -52,6 +52,7 @@ if TYPE_CHECKING:
 # name -> the line shown by `strongroom --help`
 COMMANDS = {
     "add": "store a long-term access key",
+    "agent": "serve secrets over local HTTP, as the AWS Secrets Manager Agent does",
     "clear": "remove stored sessions",
     "exec": "run a command with temporary credentials",
     "explain": "show how a profile's credentials are obtained, and why",
@@ -59,6 +60,7 @@ COMMANDS = {
     "help": "show the help of a command",
     "list": "list profiles, stored keys and sessions",
     "remove": "remove a stored key and its sessions",
+    "sm": "serve secrets over local HTTP, as the AWS Workload Credentials Provider does",
     "version": "print the version",
 }
 ALIASES = {"ls": "list", "rm": "remove"}

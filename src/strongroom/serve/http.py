@@ -1,6 +1,47 @@
-"""HTTP/1.1 as bytes: a request out of a head, a response out of an answer. No sockets, no clock."""
+"""HTTP/1.1 as bytes: a request out of a head, a response out of an answer. No sockets, no clock.
+
+The request line is matched here and the header fields by llhttp (`httptools`), so that what a method, a target or a
+version may be does not depend on that library's lists. RFC 9110 and RFC 9112 give the rules; the limits are those of
+the server that the AWS agents are built on.
+"""
 
 from __future__ import annotations
+
+import re
+
+import httptools
+
+MOST_HEADERS = 100
+HEAD_BYTES = (65 + 256) * 1024
+TARGET_BYTES = 65_534
+
+_REASONS = {
+    200: b"OK",
+    304: b"Not Modified",
+    400: b"Bad Request",
+    403: b"Forbidden",
+    404: b"Not Found",
+    405: b"Method Not Allowed",
+    408: b"Request Timeout",
+    411: b"Length Required",
+    413: b"Content Too Large",
+    414: b"URI Too Long",
+    421: b"Misdirected Request",
+    429: b"Too Many Requests",
+    431: b"Request Header Fields Too Large",
+    500: b"Internal Server Error",
+    502: b"Bad Gateway",
+    503: b"Service Unavailable",
+    504: b"Gateway Timeout",
+}
+
+# RFC 9112, section 3.
+_REQUEST_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([^ \r\n]+) HTTP/1\.([01])\r\n")
+_BARE_END = re.compile(rb"\n\r?\n")
+_AUTHORITY = re.compile(rb"[hH][tT][tT][pP][sS]?://([^/?#]*)")
+# Which bytes stand in a target as they are: wider than RFC 3986, as clients write ids without escaping them.
+_PATH = re.compile(rb"""[!"$-;=@-_a-z{}|~\x80-\xff]*""")
+_QUERY = re.compile(rb"[!$-;=?-~\x80-\xff]*")
 
 
 class HttpError(Exception):
@@ -18,3 +59,197 @@ class HttpError(Exception):
         self.status = status
         self.message = message
         self.code = code
+
+
+class Malformed(Exception):
+    """What came is no request that can be answered by its content: *status*, no body, and the connection ends."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+class Request:
+    """A request's head, and its body once that is there.
+
+    Attributes:
+        head: The bytes of the head, the empty line included.
+        method: As sent.
+        path: The target's path, not decoded but for UTF-8.
+        query: What follows the first question mark.
+        authorities: Who is asked, as ``Host`` and an absolute target say it: none, one or two.
+        headers: Lower-case name -> the first value.
+        keep_alive: Whether the connection goes on.
+        is_old: Whether the client speaks HTTP/1.0.
+        length: The length of the body; None for one whose end only its coding tells.
+        body: The body.
+    """
+
+    __slots__ = ("authorities", "body", "head", "headers", "is_old", "keep_alive", "length", "method", "path", "query")
+
+    def __init__(self, head: bytes) -> None:
+        """Read a head.
+
+        Raises:
+            Malformed: It is none.
+        """
+        line = _REQUEST_LINE.match(head)
+        if line is None:
+            raise Malformed(414 if len(head) > TARGET_BYTES and b" " not in head[16:TARGET_BYTES] else 400)
+        method, target, minor = line.groups()
+        if len(target) > TARGET_BYTES:
+            raise Malformed(414)
+        fields = _Fields()
+        parser = fields.parser = httptools.HttpRequestParser(fields)
+        try:
+            # Of the request line only the version matters to the parser: for what Connection means.
+            parser.feed_data(b"GET / HTTP/1." + minor + b"\r\n" + head[line.end() :])
+        except httptools.HttpParserUpgrade:
+            pass  # nobody upgrades here: the request is answered as it is (RFC 9110, section 7.8)
+        except httptools.HttpParserError:
+            raise Malformed(431 if fields.count > MOST_HEADERS else 400) from None
+        if fields.count > MOST_HEADERS:
+            raise Malformed(431)
+        self.head = head
+        self.headers = headers = fields.values
+        self.method = method.decode()
+        self.keep_alive = fields.keep_alive
+        self.is_old = minor == b"0"
+        self.authorities = () if fields.host is None else (fields.host,)
+        self.body = b""
+        if b"transfer-encoding" in headers:
+            self.length: int | None = None
+        else:
+            self.length = int(headers.get(b"content-length", b"0"))
+        self._read_target(target)
+
+    def _read_target(self, target: bytes) -> None:
+        target = target.partition(b"#")[0]
+        if target[:1] != b"/":
+            if self.method == "CONNECT":
+                target = b"*"
+            elif absolute := _AUTHORITY.match(target):
+                self.authorities = (*self.authorities, absolute[1])
+                target = target[absolute.end() :]
+                if target[:1] != b"/":
+                    target = b"/" + target
+            elif target != b"*":
+                raise Malformed(400)
+        path, _, query = target.partition(b"?")
+        if not (_PATH.fullmatch(path) and _QUERY.fullmatch(query)):
+            raise Malformed(400)
+        try:
+            self.path = path.decode()
+            self.query = query.decode()
+        except UnicodeDecodeError:
+            raise Malformed(400) from None
+
+    def first(self, name: bytes) -> bytes | None:
+        """The first value of a header by its lower-case name, without the space around it; None when it was not sent."""
+        value = self.headers.get(name)
+        return None if value is None else value.strip(b" \t")
+
+
+class _Fields:
+    """Takes header fields from the parser."""
+
+    __slots__ = ("count", "host", "keep_alive", "parser", "values")
+
+    parser: httptools.HttpRequestParser
+
+    def __init__(self) -> None:
+        self.values: dict[bytes, bytes] = {}
+        self.count = 0
+        self.host: bytes | None = None
+        self.keep_alive = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.count += 1
+        name = name.lower()
+        if name == b"host":
+            if self.host is not None:
+                raise Malformed(400)  # RFC 9112, section 3.2: one only, or nobody knows who is meant
+            self.host = value.strip(b" \t")
+        self.values.setdefault(name, value)
+
+    def on_headers_complete(self) -> None:
+        self.keep_alive = bool(self.parser.should_keep_alive())
+
+
+def head_end(data: bytes | bytearray, start: int) -> int:
+    """Where the head that begins at the start of *data* ends, or -1 if it is not all there.
+
+    Args:
+        data: What has come.
+        start: Up to where an earlier call has looked in vain.
+    """
+    end = data.find(b"\r\n\r\n", max(0, start - 3))
+    if end >= 0:
+        return end + 4
+    bare = _BARE_END.search(data, max(0, start - 2))
+    return bare.end() if bare else -1
+
+
+def with_crlf(head: bytes) -> bytes:
+    """A head whose lines may end in a lone newline, which RFC 9112, section 2.2, lets us read, with proper ones."""
+    return head.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+
+
+class Answer:
+    """A response, but for its date and for what becomes of the connection.
+
+    Attributes:
+        status: The HTTP status.
+        body: The body.
+        content_type: Its type, or None for a body without one.
+        headers: Further header lines, each ended by CRLF.
+        outcome: How the answer came about, for the access log.
+    """
+
+    __slots__ = ("body", "content_type", "headers", "outcome", "status")
+
+    def __init__(
+        self,
+        status: int,
+        body: bytes = b"",
+        *,
+        content_type: bytes | None = None,
+        headers: bytes = b"",
+        outcome: str = "",
+    ) -> None:
+        self.status = status
+        self.body = body
+        self.content_type = content_type
+        self.headers = headers
+        self.outcome = outcome
+
+    def render(self, date: bytes, *, connection: bytes = b"", without_body: bool = False) -> bytes:
+        """The whole response.
+
+        Args:
+            date: The time as RFC 9110 writes it, 29 bytes.
+            connection: The value of ``Connection``; empty for none.
+            without_body: Whether it answers HEAD: its headers tell of a body that does not follow.
+        """
+        lines = [b"HTTP/1.1 %d %b\r\ndate: %b\r\n" % (self.status, _REASONS.get(self.status, b"Error"), date)]
+        if self.content_type is not None:
+            lines.append(b"content-type: %b\r\n" % self.content_type)
+        if self.status != 304:
+            lines.append(b"content-length: %d\r\n" % len(self.body))
+        lines.append(self.headers)
+        if connection:
+            lines.append(b"connection: %b\r\n" % connection)
+        lines.append(b"\r\n")
+        if not without_body:
+            lines.append(self.body)
+        return b"".join(lines)
+
+
+# Where the date stands in a response with status 200.
+_DATE_AT = len(b"HTTP/1.1 200 OK\r\ndate: ")
+_DATE_END = _DATE_AT + 29
+
+
+def redated(response: bytes, date: bytes) -> bytes:
+    """A response with status 200, as `Answer.render` made it, with another date."""
+    return b"".join((response[:_DATE_AT], date, response[_DATE_END:]))

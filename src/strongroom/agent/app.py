@@ -1,0 +1,323 @@
+"""Requests to routes: who may ask, and in which order that is checked.
+
+The order of the checks, their statuses and texts are those of both originals: too many at once, forwarded, (another
+host,) no token, wrong method, no such route, wrong parameters. ``/ping`` is checked for the first, the method and the
+route only.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import time
+from typing import TYPE_CHECKING
+
+from strongroom.agent import routes
+from strongroom.agent.compact_json import dump, encode
+from strongroom.agent.routes import Visit
+from strongroom.agent.service import CONTENT_TYPE
+from strongroom.serve.http import Answer, HttpError, redated
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from strongroom.agent.cache import Part, Record
+    from strongroom.agent.config import Config
+    from strongroom.agent.generations import Generation
+    from strongroom.agent.log import Log
+    from strongroom.agent.metrics import Metrics
+    from strongroom.agent.policy import Policy
+    from strongroom.agent.query import SecretQuery
+    from strongroom.agent.service import Service
+    from strongroom.serve.http import Request
+    from strongroom.serve.listener import Peer
+
+    Route = Callable[[Visit], bytes | Answer | Awaitable[Answer]]
+
+# A request that came through another host is one that a web server was made to send: RFC 7239, RFC 9110 section 7.6.3.
+FORWARDED = {
+    b"x-forwarded-for": "X-Forwarded-For",
+    b"forwarded": "Forwarded",
+    b"via": "Via",
+    b"x-real-ip": "X-Real-IP",
+}
+# Ping has room of its own when all else is taken.
+PING_RESERVE = 2
+# Request heads that are known, per kind of peer.
+MEMO_BYTES = 1024 * 1024
+MOST_REMEMBERED = 4096
+
+
+class App:
+    """What the agent serves.
+
+    Args:
+        config: What is in force.
+        generation: Which original it stands in for.
+        policy: Who may have what.
+        service: The secrets.
+        log: The log.
+        metrics: The counters.
+
+    Attributes:
+        in_hand: How many requests wait for an answer; the server counts them.
+        connections: Tells how many connections there are.
+        waiting_for: Why we are not ready yet.
+    """
+
+    def __init__(
+        self,
+        *,
+        config: Config,
+        generation: Generation,
+        policy: Policy,
+        service: Service,
+        log: Log,
+        metrics: Metrics,
+    ) -> None:
+        self.service = service
+        self.log = log
+        self.metrics = metrics
+        self.generation = generation
+        self.in_hand = 0
+        self.connections: Callable[[], int] = int
+        self.waiting_for: dict[str, str] = {}
+        self._desks: dict[tuple[str, int | None], Desk] = {}
+        self.reconfigure(config, policy)
+
+    def reconfigure(self, config: Config, policy: Policy) -> None:
+        """Go on with other settings; nothing that was decided by the former ones is remembered."""
+        self.config = config
+        self.policy = policy
+        self.token_headers = [name.lower().encode() for name in config.ssrf_headers]
+        self.is_logged = config.own.access_log
+        self.queries: dict[tuple[str, str], SecretQuery] = {}
+        self._hosts: dict[bytes, bool] = {}
+        own: dict[str, Route] = {
+            "/ready": routes.ready,
+            "/metrics": routes.metrics,
+            "/systemsmanager/parameters/get": routes.parameter,
+            "/systemsmanager/parameters/get/": routes.parameter,
+            "/secretsmanager/batch": routes.many,
+            "/invalidate": routes.invalidate,
+        }
+        self.routes: dict[str, Route] = {f"/strongroom{path}": route for path, route in own.items()}
+        self.routes |= {path: route for path, route in own.items() if not path.startswith(config.path_prefix)}
+        self.routes |= {"/ping": routes.ping, "/secretsmanager/get": routes.secret}
+        self.free = {path for path, route in self.routes.items() if route in {routes.ping, routes.ready}}
+        self.posts = {path for path, route in self.routes.items() if route in {routes.many, routes.invalidate}}
+        for desk in self._desks.values():
+            desk.forget()
+
+    @property
+    def date(self) -> bytes:
+        """The time, as the server sets it each second."""
+        return self.service.date
+
+    @date.setter
+    def date(self, date: bytes) -> None:
+        self.service.date = date
+
+    def desk(self, peer: Peer) -> Desk:
+        """Where requests of this kind of peer are answered."""
+        kind = peer.listener, peer.uid
+        if kind not in self._desks:
+            self._desks[kind] = Desk(self)
+        return self._desks[kind]
+
+    def remember(self, target: tuple[str, str], query: SecretQuery) -> None:
+        """Know what a target asks for."""
+        if len(self.queries) >= MOST_REMEMBERED:
+            del self.queries[next(iter(self.queries))]
+        self.queries[target] = query
+
+    def error(self, error: HttpError) -> Answer:
+        """An error as the generation writes it."""
+        if not error.code:
+            text = error.message.encode("utf-8", "replace")
+            return Answer(error.status, text, content_type=routes.TEXT, outcome="refused")
+        body = b'{"__type":' + encode(dump(error.code))
+        if error.message:
+            body += self.generation.error_separator.encode() + b'"message":' + encode(dump(error.message))
+        return Answer(error.status, body + b"}", content_type=CONTENT_TYPE, outcome=error.code)
+
+    def metrics_text(self, *, with_names: bool) -> bytes:
+        """The counters, as Prometheus reads them."""
+        cache = self.service.cache
+        gauges = {
+            "entries": len(cache),
+            "bytes": cache.bytes,
+            "connections": self.connections(),
+            "in_hand": self.in_hand,
+            "in_flight": self.service.flights,
+        }
+        return self.metrics.render(gauges, self.service.ages() if with_names else None)
+
+    def is_welcome(self, authority: bytes) -> bool:
+        """Whether requests may be addressed to this host: one of the loopback interface, or one that is listed.
+
+        A page in a browser can have its own name point to this machine; the name then gives it away.
+        """
+        known = self._hosts.get(authority)
+        if known is None:
+            known = self._is_welcome(authority.decode("latin-1").lower())
+            if len(self._hosts) < MOST_REMEMBERED:
+                self._hosts[authority] = known
+        return known
+
+    def _is_welcome(self, authority: str) -> bool:
+        host, colon, port = authority.rpartition(":")
+        if not colon or (port and not port.isdigit()) or (host.startswith("[") and not host.endswith("]")):
+            host = authority
+        host = host.removesuffix(".")
+        if host == "localhost" or host.endswith(".localhost"):
+            return True  # RFC 6761, section 6.3
+        if host in {name.lower() for name in self.config.own.allowed_hosts}:
+            return True
+        try:
+            return ipaddress.ip_address(host.removeprefix("[").removesuffix("]")).is_loopback
+        except ValueError:
+            return False
+
+
+class Desk:
+    """Where the requests of one kind of peer are answered."""
+
+    __slots__ = ("app", "memo", "memo_bytes")
+
+    def __init__(self, app: App) -> None:
+        self.app = app
+        # Heads that were accepted -> what they ask for. Whether that may still be served is looked at each time.
+        self.memo: dict[bytes, Record | Part] = {}
+        self.memo_bytes = 0
+
+    def recall(self, head: bytes) -> bytes | None:
+        """The response to a head that was answered before, while nothing has changed."""
+        found = self.memo.get(head)
+        if found is None:
+            return None
+        app = self.app
+        service = app.service
+        if service.clock() >= found.calm_until or app.in_hand >= app.config.max_conn:
+            return None
+        app.metrics.hits += 1
+        service.cache.used(found.place)
+        date = service.date
+        if found.date is not date:
+            found.response = redated(found.response, date)
+            found.date = date
+        return found.response
+
+    def memorise(self, request: Request, found: Record | Part) -> None:
+        """Know this head from now on, if all that it says is in the look-up."""
+        headers = request.headers
+        if self.app.is_logged or not found.response:
+            return
+        if b"content-length" in headers or b"transfer-encoding" in headers or b"if-none-match" in headers:
+            return
+        head = request.head
+        if head not in self.memo:
+            self.memo_bytes += len(head)
+        self.memo[head] = found
+        while self.memo_bytes > MEMO_BYTES:
+            oldest = next(iter(self.memo))
+            self.memo_bytes -= len(oldest)
+            del self.memo[oldest]
+
+    def forget(self) -> None:
+        """Forget the heads that are known."""
+        self.memo.clear()
+        self.memo_bytes = 0
+
+    def answer(self, request: Request, peer: Peer) -> bytes | Answer | Awaitable[Answer]:
+        """Check a request and lead it to its route."""
+        visit = Visit(self.app, self, request, peer)
+        if self.app.is_logged:
+            visit.started = time.perf_counter_ns()
+        try:
+            answer = self._lead(visit)
+        except HttpError as error:
+            answer = self.app.error(error)
+        if isinstance(answer, (bytes, Answer)):
+            self._note(visit, answer)
+            return answer
+        return self._later(visit, answer)
+
+    async def _later(self, visit: Visit, coming: Awaitable[Answer]) -> Answer:
+        try:
+            answer = await coming
+        except HttpError as error:
+            answer = self.app.error(error)
+        self._note(visit, answer)
+        return answer
+
+    def _note(self, visit: Visit, answer: bytes | Answer) -> None:
+        app = self.app
+        status, outcome = (200, "hit") if isinstance(answer, bytes) else (answer.status, answer.outcome)
+        path = visit.request.path
+        route = path if path in app.routes else "path" if path.startswith(app.config.path_prefix) else "none"
+        app.metrics.answered(route, status)
+        if app.is_logged:
+            taken = (time.perf_counter_ns() - visit.started) // 1000
+            name = visit.client.name if visit.client is not None else "-"
+            app.log.info(
+                f"access client={name} peer={visit.peer.address} method={visit.request.method} route={route} "
+                f"secret={visit.secret_id or '-'} status={status} outcome={outcome or 'ok'} microseconds={taken}"
+            )
+
+    # The checks.
+
+    def _lead(self, visit: Visit) -> bytes | Answer | Awaitable[Answer]:
+        app = self.app
+        path, method = visit.request.path, visit.request.method
+        if app.in_hand >= app.config.max_conn + (PING_RESERVE if path == "/ping" else 0):
+            raise HttpError(429, "Connection limit exceeded")
+        if path not in app.free:
+            self._check_way(visit)
+            self._check_token(visit)
+        is_post = path in app.posts
+        if method not in ({"POST"} if is_post else {"GET", "HEAD"}):
+            raise HttpError(405, "Not allowed")
+        route = app.routes.get(path)
+        if route is None:
+            if not path.startswith(app.config.path_prefix):
+                raise HttpError(404, "Not found")
+            route = routes.secret_in_path
+        return route(visit)
+
+    def _check_way(self, visit: Visit) -> None:
+        """Whether it was sent by a program of this machine, to this machine."""
+        app, request, peer = self.app, visit.request, visit.peer
+        for name, title in FORWARDED.items():
+            if name in request.headers:
+                app.log.error(f"Rejecting request with {title} header; {_described(visit)}")
+                raise HttpError(400, "Forwarded")
+        if peer.listener == "tcp":
+            for authority in request.authorities:
+                if not app.is_welcome(authority):
+                    app.log.error(f"Rejecting request to host {authority!r}; {_described(visit)}")
+                    raise HttpError(421, "Bad Host")
+
+    def _check_token(self, visit: Visit) -> None:
+        app, request = self.app, visit.request
+        values = [request.first(name) for name in app.token_headers]
+        visit.client = app.policy.identify(values, visit.peer.uid)
+        if visit.client is not None:
+            return
+        if app.routes.get(request.path) is routes.metrics and self._is_scraper(visit, values):
+            return
+        reason = "token_mismatch" if any(value is not None for value in values) else "missing_header"
+        app.log.error(f"Rejecting request with incorrect SSRF token; reason={reason}, {_described(visit)}")
+        raise HttpError(403, "Bad Token")
+
+    def _is_scraper(self, visit: Visit, values: list[bytes | None]) -> bool:
+        """Whether it may see the metrics, with a token of their own, and in the header that scrapers can send."""
+        policy = self.app.policy
+        kind, _, bearer = (visit.request.first(b"authorization") or b"").partition(b" ")
+        if kind.lower() == b"bearer":
+            values = [*values, bearer.strip()]
+            visit.client = policy.identify([bearer.strip()], None)
+        return visit.client is not None or policy.opens_metrics(values)
+
+
+def _described(visit: Visit) -> str:
+    return f"peer={visit.peer.address}, method={visit.request.method}, path={visit.request.path}"

@@ -1,0 +1,335 @@
+"""How fresh a secret is, and who asks AWS for it: one call per key, whoever waits.
+
+=====================  =================================================================================
+a record is            then
+=====================  =================================================================================
+fresh                  it is served
+about to expire        it is served, and AWS is asked meanwhile
+expired                AWS is asked; if AWS cannot say, the record is served as stale for a bounded time
+=====================  =================================================================================
+
+What AWS refuses (denied, deleted, not found) is never answered from the cache: a revoked permission is no outage.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import secrets
+from typing import TYPE_CHECKING, NamedTuple
+
+from strongroom.agent.cache import NEVER, Ask, Cache, Key, Record
+from strongroom.agent.failure import Failure
+from strongroom.agent.patterns import matches
+from strongroom.serve.http import Answer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from concurrent.futures import Executor
+
+    from strongroom.agent.config import Config
+    from strongroom.agent.log import Log
+    from strongroom.agent.metrics import Metrics
+    from strongroom.agent.parameter import Parameter
+    from strongroom.agent.secret import Secret
+    from strongroom.agent.upstream import Upstream
+
+# A record is renewed ahead somewhere in the last fifth of its life, so that those fetched together part ways.
+AHEAD_FROM, AHEAD_TO = 0.80, 0.95
+# After a failure AWS is left alone for this long, twice as long after each further one.
+FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS = 1.0, 30.0
+MOST_REFUSALS = 1000
+
+CONTENT_TYPE = b"application/json"
+NO_STORE = b"cache-control: no-store\r\n"
+
+
+class Served(NamedTuple):
+    """A record and how it came.
+
+    Attributes:
+        record: What is to be answered.
+        outcome: ``hit``, ``miss`` or ``stale``.
+        age: Of a stale one, seconds since AWS sent it.
+    """
+
+    record: Record
+    outcome: str
+    age: int = 0
+
+
+class _Flight:
+    """One call to AWS, and those who wait for it."""
+
+    __slots__ = ("following", "future")
+
+    def __init__(self, future: asyncio.Future[Record | Failure]) -> None:
+        self.future = future
+        # Who needs an answer younger than this one's waits for a call that begins after it.
+        self.following: asyncio.Future[Record | Failure] | None = None
+
+
+class Service:
+    """Secrets, from memory or from AWS.
+
+    Args:
+        config: What is in force.
+        cache: Where records are kept.
+        upstream: AWS.
+        executor: The threads in which AWS is called, one per call in flight.
+        loop: The event loop, to which everything here belongs.
+        clock: Seconds that never go back, and go on while the machine sleeps.
+        random: A number from 0 up to 1.
+        log: The log.
+        metrics: The counters.
+    """
+
+    def __init__(
+        self,
+        *,
+        config: Config,
+        cache: Cache,
+        upstream: Upstream,
+        executor: Executor,
+        loop: asyncio.AbstractEventLoop,
+        clock: Callable[[], float],
+        random: Callable[[], float],
+        log: Log,
+        metrics: Metrics,
+    ) -> None:
+        self.config = config
+        self.cache = cache
+        self.upstream = upstream
+        self.executor = executor
+        self.loop = loop
+        self.clock = clock
+        self.random = random
+        self.log = log
+        self.metrics = metrics
+        self.date = b"Thu, 01 Jan 1970 00:00:00 GMT"
+        self._flights: dict[Key, _Flight] = {}
+        self._refusals: dict[Key, tuple[float, Failure]] = {}
+        self._orders = 0
+        self._etag_key = secrets.token_bytes(32)
+
+    def reconfigure(self, config: Config, upstream: Upstream) -> None:
+        """Go on with other settings; what is cached stays, for as long as it now may."""
+        now = self.clock()
+        self.config = config
+        self.upstream = upstream
+        self.cache.most_records = config.cache_size
+        self.cache.most_bytes = config.own.max_bytes
+        self._refusals.clear()
+        for record in self.cache:
+            record.fresh_until = record.fetched_at + self._ttl(record.asked, record.name)
+            record.stay_calm(min(record.calm_until, record.fresh_until, now))
+
+    # Reading.
+
+    def at_once(self, ask: Ask, *, force: bool, rejected: str | None) -> Served | Failure | None:
+        """What can be said without asking AWS; None when it has to be asked."""
+        key = self.cache.key(ask)
+        record = self.cache.find(key)
+        if force:
+            return None
+        now = self.clock()
+        if record is not None and now < record.fresh_until:
+            if rejected and rejected == record.version_id and self._may_force(record, now):
+                record.forced_at = now
+                return None
+            if now >= record.calm_until:
+                self._renew_ahead(ask, key, record, now)
+            return Served(record, "hit")
+        refusal = self._refusals.get(key)
+        if refusal is not None:
+            if now < refusal[0]:
+                return refusal[1]
+            del self._refusals[key]
+        if record is not None and now < record.retry_at and (stale := self._stale(record, now)):
+            return stale
+        return None
+
+    async def ask(self, ask: Ask, *, force: bool) -> Served | Failure:
+        """Ask AWS, together with whoever asks for the same; in an outage fall back on what is cached.
+
+        Args:
+            ask: What is wanted.
+            force: Whether only an answer counts that AWS gives from now on.
+        """
+        key = self.cache.key(ask)
+        force = force or self._ttl(ask.id, None) == 0
+        try:
+            async with asyncio.timeout(self.config.own.total_timeout_seconds):
+                outcome = await asyncio.shield(self._join(ask, key, force=force))
+        except TimeoutError:
+            outcome = Failure(504, "TimeoutError", "Timeout", kind="transient", reason="AWS did not answer in time")
+            self.log.warn(f"{ask.id}: {outcome.reason}")
+        if isinstance(outcome, Record):
+            return Served(outcome, "miss")
+        if outcome.kind == "transient" and not force and self.config.ignore_transient_errors:
+            # Under another name than at first, maybe: a call that has landed meanwhile may have told.
+            record = self.cache.find(self.cache.key(ask))
+            now = self.clock()
+            if record is not None:
+                if now < record.fresh_until:
+                    return Served(record, "hit")
+                if stale := self._stale(record, now):
+                    return stale
+        return outcome
+
+    def keep(self, ask: Ask, secret: Secret | Parameter, order: int) -> Record:
+        """Make a record of what AWS sent and keep it, unless a newer one is there.
+
+        Args:
+            ask: What was asked for.
+            secret: What came.
+            order: When AWS was asked: a number of `next_order`; 0 gives way to any.
+        """
+        now = self.clock()
+        body = secret.body()
+        etag = self.etag(body)
+        response, body_at = self.response(body, CONTENT_TYPE, etag)
+        record = Record(self.cache.key(ask), ask.id, response, order, len(response))
+        record.date = self.date
+        record.body_at = body_at
+        record.etag = etag
+        record.arn, record.name = secret.arn, secret.name
+        record.version_id = getattr(secret, "version_id", None)
+        ttl = self._ttl(ask.id, secret.name)
+        record.fetched_at = now
+        record.fresh_until = now + ttl
+        record.calm_until = now + ttl * (AHEAD_FROM + (AHEAD_TO - AHEAD_FROM) * self.random())
+        if ttl == 0:
+            return record  # always fresh: nothing is kept
+        return self.cache.keep(ask, record)
+
+    def etag(self, body: bytes) -> bytes:
+        """What tells this body from others, and nothing else to whoever does not know our key."""
+        return b'"' + hmac.new(self._etag_key, body, "sha256").hexdigest()[:32].encode() + b'"'
+
+    def response(self, body: bytes, content_type: bytes, etag: bytes) -> tuple[bytes, int]:
+        """The whole response with this body, and where the body begins in it."""
+        answer = Answer(200, body, content_type=content_type, headers=b"etag: %b\r\n%b" % (etag, NO_STORE))
+        response = answer.render(self.date)
+        return response, len(response) - len(body)
+
+    def next_order(self) -> int:
+        """A number that is greater than all before it."""
+        self._orders += 1
+        return self._orders
+
+    def forget(self, role_arn: str | None, text: str) -> int:
+        """Forget a secret by any of its names, and what AWS said against it; returns how many records went."""
+        if text == "*":
+            count = len(self.cache)
+            self.cache.clear()
+            self._refusals.clear()
+            return count
+        for key in [key for key in self._refusals if key[1] == role_arn and key[2] == text]:
+            del self._refusals[key]
+        return self.cache.remove_secret(role_arn, text)
+
+    def ages(self) -> dict[str, float]:
+        """The name of each secret in the cache -> seconds since AWS sent it."""
+        now = self.clock()
+        return {record.name or record.asked: now - record.fetched_at for record in self.cache}
+
+    @property
+    def flights(self) -> int:
+        """How many calls to AWS there are just now."""
+        return len(self._flights)
+
+    # Asking AWS.
+
+    def _join(self, ask: Ask, key: Key, *, force: bool) -> asyncio.Future[Record | Failure]:
+        flight = self._flights.get(key)
+        if flight is None:
+            return self._take_off(ask, key, self.loop.create_future())
+        if not force:
+            return flight.future
+        if flight.following is None:
+            flight.following = self.loop.create_future()
+        return flight.following
+
+    def _take_off(
+        self, ask: Ask, key: Key, future: asyncio.Future[Record | Failure]
+    ) -> asyncio.Future[Record | Failure]:
+        self._flights[key] = flight = _Flight(future)
+        order = self.next_order()
+        call = self.loop.run_in_executor(self.executor, self._call, ask)
+        call.add_done_callback(lambda done: self._land(ask, key, flight, order, done))
+        return future
+
+    def _call(self, ask: Ask) -> Secret | Parameter | Failure:
+        """In a worker thread."""
+        try:
+            if ask.kind == "secret":
+                return self.upstream.secret(ask.role_arn, ask.id, ask.version_id, ask.version_stage)
+            name = f"{ask.id}:{ask.version_id}" if ask.version_id is not None else ask.id
+            return self.upstream.parameter(ask.role_arn, name, ask.version_stage == "plain")
+        except Failure as failure:
+            return failure
+
+    def _land(
+        self,
+        ask: Ask,
+        key: Key,
+        flight: _Flight,
+        order: int,
+        done: asyncio.Future[Secret | Parameter | Failure],
+    ) -> None:
+        del self._flights[key]
+        if done.cancelled():  # we are ending
+            flight.future.cancel()
+            return
+        error = done.exception()
+        if error is not None:
+            # A mistake of ours; its text may hold anything, its type does not.
+            self.log.error(f"Internal error for {ask.id} - {type(error).__name__}")
+            outcome: Record | Failure = Failure(500, "InternalFailure", "", kind="other", reason=type(error).__name__)
+        else:
+            came = done.result()
+            outcome = self._fail(ask, key, came) if isinstance(came, Failure) else self.keep(ask, came, order)
+        if isinstance(outcome, Record):
+            self._refusals.pop(key, None)
+        flight.future.set_result(outcome)
+        if flight.following is not None:
+            self._take_off(ask, key, flight.following)
+
+    def _fail(self, ask: Ask, key: Key, failure: Failure) -> Failure:
+        self.metrics.upstream_failed(failure.code)
+        self.log.warn(f"{ask.kind} {ask.id}: {failure.reason or failure.code}")
+        now = self.clock()
+        record = self.cache.find(key)
+        if failure.kind in {"denied", "gone"}:
+            if record is not None:
+                self.cache.remove(record.key)
+            if self.config.own.negative_ttl_seconds and self._ttl(ask.id, None):
+                while len(self._refusals) >= MOST_REFUSALS:
+                    del self._refusals[next(iter(self._refusals))]
+                self._refusals[key] = now + self.config.own.negative_ttl_seconds, failure
+        elif record is not None:
+            record.patience = min(max(FIRST_RETRY_SECONDS, 2 * record.patience), LAST_RETRY_SECONDS)
+            record.retry_at = now + record.patience
+            record.stay_calm(min(record.retry_at, record.fresh_until))
+        return failure
+
+    def _renew_ahead(self, ask: Ask, key: Key, record: Record, now: float) -> None:
+        if now >= record.retry_at and key not in self._flights:
+            self._take_off(ask, key, self.loop.create_future())
+        if record.calm_until != NEVER:
+            record.stay_calm(record.fresh_until)  # there is nothing more to do until the answer comes, or it expires
+
+    def _stale(self, record: Record, now: float) -> Served | None:
+        if record.response and now < record.fresh_until + self.config.own.max_stale_seconds:
+            return Served(record, "stale", int(now - record.fetched_at))
+        return None
+
+    def _may_force(self, record: Record, now: float) -> bool:
+        return now >= record.forced_at + self.config.own.rejected_interval_seconds
+
+    def _ttl(self, text: str, name: str | None) -> int:
+        for pattern, seconds in self.config.own.ttl:
+            if matches(pattern, text) or (name is not None and matches(pattern, name)):
+                return seconds
+        return self.config.ttl_seconds

@@ -1,0 +1,394 @@
+"""Connections: bytes off sockets into requests, answers back in order, and an end for whoever takes too long.
+
+A head that the site knows already is answered in `Connection.data_received` itself: no parser, no task, no timer.
+Deadlines are looked after once a second for all connections together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import email.utils
+import socket
+import time
+from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
+
+from strongroom.serve import peer
+from strongroom.serve.http import HEAD_BYTES, TARGET_BYTES, Answer, Malformed, Request, head_end, with_crlf
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+# The bodies that are read are lists of names.
+BODY_BYTES = 1024 * 1024
+# A client that does not read its answers holds them in our memory.
+UNREAD_SECONDS = 30.0
+# Connections above the limit that have a request in hand are told so; of more than these nobody is told anything.
+OVER_LIMIT = 256
+TICK_SECONDS = 1.0
+
+
+class Peer(NamedTuple):
+    """Who is at the other end.
+
+    Attributes:
+        listener: ``tcp`` or ``unix``.
+        uid: The user id of its process, where the socket tells.
+        address: As the log shows it.
+    """
+
+    listener: str
+    uid: int | None
+    address: str
+
+
+class Desk(Protocol):
+    """Where the requests of one kind of peer are answered. Its methods raise nothing."""
+
+    def recall(self, head: bytes) -> bytes | None:
+        """The response to a head that was answered before, if that can be said at once."""
+
+    def answer(self, request: Request, peer: Peer) -> bytes | Answer | Awaitable[Answer]:
+        """The answer: bytes for a GET of HTTP/1.1 whose connection goes on, or what is to be made into such."""
+
+
+class Site(Protocol):
+    """What is served.
+
+    Attributes:
+        date: The time as RFC 9110 writes it; set here each second.
+        in_hand: How many requests wait for an answer; counted here.
+    """
+
+    date: bytes
+    in_hand: int
+
+    def desk(self, peer: Peer) -> Desk:
+        """The desk for a peer."""
+
+
+class Limits(NamedTuple):
+    """How much one server bears.
+
+    Attributes:
+        connections: Above this many, idle ones are closed, the longest idle first.
+        head_seconds: In which a request must have come whole, from its first byte on or from the connection's begin.
+        idle_seconds: After which a connection without a request is closed.
+    """
+
+    connections: int
+    head_seconds: float
+    idle_seconds: float
+
+
+class Connection(asyncio.Protocol):
+    """One client's connection."""
+
+    __slots__ = (
+        "buffer",
+        "desk",
+        "has_spoken",
+        "is_ending",
+        "is_unread",
+        "peer",
+        "recall",
+        "request",
+        "scanned",
+        "server",
+        "since",
+        "task",
+        "transport",
+    )
+
+    transport: asyncio.Transport
+    desk: Desk
+    recall: Callable[[bytes], bytes | None]
+    peer: Peer
+
+    def __init__(self, server: Server, listener: str) -> None:
+        self.server = server
+        self.peer = Peer(listener, None, "")
+        self.buffer = bytearray()
+        self.scanned = 0  # of the buffer, for the end of a head
+        self.request: Request | None = None  # whose body is still coming
+        self.task: asyncio.Task[None] | None = None  # that works on an answer
+        self.since = server.now
+        self.has_spoken = False
+        self.is_unread = False
+        self.is_ending = False
+
+    # What the loop calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client has connected."""
+        self.transport = cast("asyncio.Transport", transport)
+        name = transport.get_extra_info("peername")
+        if self.peer.listener == "unix":
+            uid = peer.uid_of(transport.get_extra_info("socket"))
+            self.peer = Peer("unix", uid, f"uid {uid}")
+        else:
+            self.peer = Peer("tcp", None, f"{name[0]}:{name[1]}" if name else "?")
+        self.desk = self.server.site.desk(self.peer)
+        self.recall = self.desk.recall
+        self.server.opened(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes have come."""
+        if not self.buffer and self.request is None and self.task is None:
+            response = self.recall(data)
+            if response is not None:
+                self.transport.write(response)
+                self.since = self.server.now
+                return
+        if not self.buffer and self.task is None:
+            self.since = self.server.now
+        self.buffer += data
+        self._advance()
+
+    def eof_received(self) -> bool:
+        """The client sends no more; it may still read."""
+        if self.task is None:
+            return False
+        self.is_ending = True
+        return True
+
+    def pause_writing(self) -> None:
+        """The client does not read: nothing more is answered until it does."""
+        self.is_unread = True
+        self.since = self.server.now
+        self.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """The client reads again."""
+        self.is_unread = False
+        if self.task is None and not self.transport.is_closing():
+            self.transport.resume_reading()
+            self._advance()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is over."""
+        self.is_ending = True
+        if self.task is not None:
+            self.task.cancel()
+        self.server.closed(self)
+
+    # Requests.
+
+    def _advance(self) -> None:
+        """Answer what has come, as far as that goes."""
+        while self.task is None and not self.is_unread and not self.is_ending:
+            if self.request is None and not self._take_head():
+                return
+            request = self.request
+            if request is None:
+                continue
+            if not self._take_body(request):
+                return
+            self.request = None
+            self._respond(request)
+
+    def _take_head(self) -> bool:
+        """Take a head off the buffer; False if it is not all there, or was none."""
+        buffer = self.buffer
+        if buffer.startswith((b"\r", b"\n")):  # RFC 9112, section 2.2: empty lines before a request are skipped
+            del buffer[: len(buffer) - len(buffer.lstrip(b"\r\n"))]
+        if not buffer:
+            return False
+        end = head_end(buffer, self.scanned)
+        if end < 0 or end > HEAD_BYTES:
+            self.scanned = len(buffer)
+            if self.scanned > HEAD_BYTES or (
+                self.scanned > TARGET_BYTES + 64 and b"\r\n" not in buffer[: TARGET_BYTES + 64]
+            ):
+                self._refuse(431 if b"\r\n" in buffer[: TARGET_BYTES + 64] else 414)
+            return False
+        head = bytes(buffer[:end])
+        del buffer[:end]
+        self.scanned = 0
+        response = self.recall(head)
+        if response is not None:
+            self.transport.write(response)
+            self.since = self.server.now
+            return True
+        try:
+            self.request = Request(head if head.endswith(b"\r\n\r\n") else with_crlf(head))
+        except Malformed as malformed:
+            self._refuse(malformed.status)
+            return False
+        return True
+
+    def _take_body(self, request: Request) -> bool:
+        """Take its body off the buffer; False if it is not all there, or will not be read."""
+        if request.method != "POST":
+            # Nobody looks at it. One that is not here yet is not waited for: what follows it could not be told apart.
+            if request.length is None or request.length > len(self.buffer):
+                request.keep_alive = False
+                self.buffer.clear()
+            elif request.length:
+                del self.buffer[: request.length]
+            return True
+        if request.length is None or request.length > BODY_BYTES:
+            self._refuse(411 if request.length is None else 413)
+            return False
+        if len(self.buffer) < request.length:
+            return False
+        request.body = bytes(self.buffer[: request.length])
+        del self.buffer[: request.length]
+        return True
+
+    def _respond(self, request: Request) -> None:
+        self.has_spoken = True
+        self.since = self.server.now
+        answer = self.desk.answer(request, self.peer)
+        if isinstance(answer, bytes):
+            self.transport.write(answer)
+        elif isinstance(answer, Answer):
+            self._send(request, answer)
+        else:
+            self.transport.pause_reading()
+            self.task = self.server.loop.create_task(self._respond_later(request, answer))
+            self.server.took(self.task)
+
+    async def _respond_later(self, request: Request, coming: Awaitable[Answer]) -> None:
+        answer = await coming
+        self.task = None
+        self.since = self.server.now
+        if self.transport.is_closing():
+            return
+        is_last = self.is_ending
+        self.is_ending = False
+        request.keep_alive = request.keep_alive and not is_last
+        self._send(request, answer)
+        if not self.is_ending and not self.is_unread:
+            self.transport.resume_reading()
+            self._advance()
+
+    def _send(self, request: Request, answer: Answer) -> None:
+        goes_on = request.keep_alive and not self.server.is_draining
+        connection = (b"keep-alive" if request.is_old else b"") if goes_on else b"close"
+        self.transport.write(
+            answer.render(self.server.site.date, connection=connection, without_body=request.method == "HEAD")
+        )
+        if not goes_on:
+            self.end()
+
+    def _refuse(self, status: int) -> None:
+        """Answer what is no request, and end."""
+        self.transport.write(Answer(status).render(self.server.site.date, connection=b"close"))
+        self.end()
+
+    # What the server calls.
+
+    def end(self) -> None:
+        """Close, once what was written has gone out."""
+        self.is_ending = True
+        self.buffer.clear()
+        self.transport.close()
+
+    def check(self, now: float, limits: Limits) -> None:
+        """Close what takes too long."""
+        waited = now - self.since
+        if self.task is not None:
+            return
+        if self.is_unread:
+            if waited > UNREAD_SECONDS:
+                self.transport.abort()
+        elif self.buffer or self.request is not None:
+            if waited > limits.head_seconds:
+                self._refuse(408)
+        elif waited > (limits.idle_seconds if self.has_spoken else limits.head_seconds):
+            self.end()
+
+
+class Server:
+    """All connections of one program.
+
+    Args:
+        site: What is served.
+        limits: How much it bears.
+        loop: The event loop.
+        clock: Seconds that never go back.
+    """
+
+    def __init__(
+        self,
+        site: Site,
+        limits: Limits,
+        loop: asyncio.AbstractEventLoop,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.site = site
+        self.limits = limits
+        self.loop = loop
+        self.clock = clock
+        self.now = clock()
+        self.connections: set[Connection] = set()
+        self.is_draining = False
+        self._listening: list[asyncio.Server] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    async def listen(self, sockets: list[socket.socket]) -> None:
+        """Accept connections on sockets that are bound."""
+        self._tick()
+        for listening in sockets:
+            kind = "tcp" if listening.family in {socket.AF_INET, socket.AF_INET6} else "unix"
+            self._listening.append(
+                await self.loop.create_server(lambda kind=kind: Connection(self, kind), sock=listening, backlog=1024)
+            )
+
+    def opened(self, connection: Connection) -> None:
+        """A connection has begun."""
+        self._empty.clear()
+        if self._timer is None:
+            self._tick()
+        connection.since = self.now
+        above = len(self.connections) - self.limits.connections
+        if above >= 0:
+            idle = [other for other in self.connections if other.task is None]
+            if idle:
+                min(idle, key=lambda other: other.since).end()
+            elif above >= OVER_LIMIT or self.is_draining:
+                connection.transport.abort()
+        self.connections.add(connection)
+
+    def closed(self, connection: Connection) -> None:
+        """A connection is over."""
+        self.connections.discard(connection)
+        if not self.connections:
+            self._empty.set()
+
+    def took(self, task: asyncio.Task[None]) -> None:
+        """A request is being worked on; it counts until that ends, in whatever way."""
+        self.site.in_hand += 1
+        task.add_done_callback(self._gave)
+
+    def _gave(self, _task: asyncio.Task[None]) -> None:
+        self.site.in_hand -= 1
+
+    async def drain(self, seconds: float) -> None:
+        """Accept nothing more, let those who wait for an answer have it, and end."""
+        self.is_draining = True
+        for listening in self._listening:
+            listening.close()
+        for connection in list(self.connections):
+            if connection.task is None:
+                connection.end()
+        try:
+            async with asyncio.timeout(seconds):
+                await self._empty.wait()
+        except TimeoutError:
+            for connection in list(self.connections):
+                connection.transport.abort()
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _tick(self) -> None:
+        """Once a second, while anybody is there: the date, and who takes too long."""
+        self.now = self.clock()
+        self.site.date = email.utils.formatdate(usegmt=True).encode()
+        self._timer = None
+        for connection in list(self.connections):
+            connection.check(self.now, self.limits)
+        if self.connections:
+            self._timer = self.loop.call_later(TICK_SECONDS, self._tick)
