@@ -57,10 +57,11 @@ def _pick(text: str, json_key: str, what: str) -> bytes:
         value = json.loads(text, parse_int=_Number, parse_float=_Number, parse_constant=_no_json)
         for found in _ways(value, json_key):
             return encode(found if isinstance(found, str) else _json(found))
+        message = f"the {what} has no value at {json_key!r}"
     except (ValueError, RecursionError):
-        # The parser's own error quotes the text, so it is not kept as the cause.
-        raise _not_found(f"the {what} is not JSON") from None
-    raise _not_found(f"the {what} has no value at {json_key!r}")
+        message = f"the {what} is not JSON"
+    # Raised out here, as the parser's own error holds the whole text and would stay with ours as its context.
+    raise _not_found(message)
 
 
 def _ways(value: Any, json_key: str) -> Any:
