@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
+    from strongroom.aws.chain import Chain
     from strongroom.profiles import Profile
 
 
@@ -110,6 +111,29 @@ def assume_role(
         SourceIdentity=source_identity,
     )
     return _credentials(f"sts AssumeRole of {role_arn}", answer)
+
+
+def assume_role_plainly(
+    chain: Chain, region: str | None, credentials: Credentials, *, role_arn: str, session_name: str
+) -> Credentials:
+    """Assume a role as an SDK's chain would: no duration, no policy, nothing but its name and that of the session.
+
+    Raises:
+        AwsError: The call failed.
+    """
+    members: dict[str, object] = {"RoleArn": role_arn, "RoleSessionName": session_name}
+    answer = chain.call("sts", "AssumeRole", members, region=region, credentials=credentials)
+    return _credentials(f"sts AssumeRole of {role_arn}", answer)
+
+
+def get_caller_identity(chain: Chain, region: str | None, credentials: Credentials) -> str:
+    """Ask whose credentials these are; returns the account id.
+
+    Raises:
+        AwsError: The call failed.
+    """
+    answer = chain.call("sts", "GetCallerIdentity", {}, region=region, credentials=credentials)
+    return str(answer.get("Account", ""))
 
 
 def _credentials(name: str, answer: dict[str, Any]) -> Credentials:
