@@ -4,14 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from strongroom.agent.json_key import MAX_KEY_LENGTH, pick, pick_parameter
-from strongroom.agent.parameter import Parameter
-from strongroom.agent.secret import Secret
+from strongroom.agent.json_key import MAX_KEY_LENGTH, pick
 from strongroom.serve.http import HttpError
-
-
-def secret(text):
-    return Secret.from_aws({"SecretString": text})
 
 
 def refusal(call, *arguments):
@@ -67,7 +61,7 @@ def missing(message):
 )
 def test_pick(text, key, picked):
     """A value is found by its key, a string as text, anything else as JSON with its numbers as they were written."""
-    assert pick(secret(text), key).decode() == picked
+    assert pick(text, key, "secret").decode() == picked
 
 
 @pytest.mark.parametrize(
@@ -94,7 +88,7 @@ def test_pick(text, key, picked):
 )
 def test_no_such_value(text, key):
     """What is not there is told by the name that was asked for, nothing else."""
-    assert refusal(pick, secret(text), key) == missing(f"the secret has no value at {key!r}")
+    assert refusal(pick, text, key, "secret") == missing(f"the secret has no value at {key!r}")
 
 
 @pytest.mark.parametrize(
@@ -103,42 +97,37 @@ def test_no_such_value(text, key):
 def test_not_json(text):
     """A secret that is not JSON has no keys, and nothing of it hangs on the error."""
     with pytest.raises(HttpError) as caught:
-        pick(secret(text), "password")
+        pick(text, "password", "secret")
     error = caught.value
     assert (error.status, error.message, error.code) == missing("the secret is not JSON")
     assert error.__context__ is None
 
 
 def test_not_text():
-    """A binary secret has no keys, even if its bytes could be read."""
-    binary = Secret.from_aws({"SecretBinary": b'{"k":"v"}'})
-    assert refusal(pick, binary, "k") == missing("the secret is not text")
-    assert refusal(pick, Secret.from_aws({}), "k") == missing("the secret is not text")
+    """What is binary has no keys."""
+    assert refusal(pick, None, "k", "secret") == missing("the secret is not text")
 
 
 def test_long_keys():
     """A key's length is bounded, a long one is found."""
     key = "k" * MAX_KEY_LENGTH
-    assert pick(secret(json.dumps({key: "x"})), key) == b"x"
-    assert refusal(pick, secret("{}"), key + "k") == missing("a jsonKey has at most 1024 characters, not 1025")
+    assert pick(json.dumps({key: "x"}), key, "secret") == b"x"
+    assert refusal(pick, "{}", key + "k", "secret") == missing("a jsonKey has at most 1024 characters, not 1025")
 
 
 def test_many_ways():
     """A key of dots only, in a secret with as many ways to go, ends."""
     deep = '{"a":' * 400 + "1" + "}" * 400
     asked = "a." * (MAX_KEY_LENGTH // 2 - 1) + "a"
-    assert refusal(pick, secret(deep), asked) == missing(f"the secret has no value at {asked!r}")
+    assert refusal(pick, deep, asked, "secret") == missing(f"the secret has no value at {asked!r}")
 
 
 def test_parameter():
-    """A parameter's values are found in the same way."""
-    parameter = Parameter.from_aws({"Parameter": {"Value": '{"a":{"b":"x"}}'}})
-    assert pick_parameter(parameter, "a.b") == b"x"
-    assert refusal(pick_parameter, parameter, "c") == missing("the parameter has no value at 'c'")
-    assert refusal(pick_parameter, Parameter.from_aws({}), "c") == missing("the parameter is not text")
-    assert refusal(pick_parameter, Parameter.from_aws({"Parameter": {"Value": "x"}}), "c") == missing(
-        "the parameter is not JSON"
-    )
+    """A parameter is called one."""
+    assert pick('{"a":{"b":"x"}}', "a.b", "parameter") == b"x"
+    assert refusal(pick, "{}", "c", "parameter") == missing("the parameter has no value at 'c'")
+    assert refusal(pick, None, "c", "parameter") == missing("the parameter is not text")
+    assert refusal(pick, "x", "c", "parameter") == missing("the parameter is not JSON")
 
 
 SIMPLE = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
@@ -148,14 +137,14 @@ VALUES = st.recursive(SIMPLE, lambda inner: st.lists(inner) | st.dictionaries(st
 @given(VALUES.filter(lambda value: not isinstance(value, str)), st.text())
 def test_values_survive(value, key):
     """What is picked reads back as what was there."""
-    assert json.loads(pick(secret(json.dumps({key: value})), key)) == value
+    assert json.loads(pick(json.dumps({key: value}), key, "secret")) == value
 
 
 @given(st.text() | VALUES.map(json.dumps), st.text())
 def test_never_fails_otherwise(text, key):
     """Whatever is asked of whatever, there is a value or a 404."""
     try:
-        picked = pick(secret(text), key)
+        picked = pick(text, key, "secret")
     except HttpError as error:
         picked = error
     assert isinstance(picked, bytes) or (picked.status, picked.code) == (404, "JsonKeyNotFound")

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 from strongroom.agent.compact_json import dump, encode
 from strongroom.serve.http import HttpError
-
-if TYPE_CHECKING:
-    from strongroom.agent.parameter import Parameter
-    from strongroom.agent.secret import Secret
 
 # Each part of a key is looked up together with those after it, which costs the square of its length.
 MAX_KEY_LENGTH = 1024
@@ -22,11 +18,16 @@ class _Number(str):
     __slots__ = ()
 
 
-def pick(secret: Secret, json_key: str) -> bytes:
-    """The value at *json_key* in *secret*.
+def pick(text: str | None, json_key: str, what: str) -> bytes:
+    """The value at *json_key* in *text*.
 
     Dots lead into objects, and numbers (from 0) into lists: ``users.0.name``. A key that itself holds dots goes before
     the way that its dots would lead.
+
+    Args:
+        text: The value of a secret or parameter, or None: it has no text.
+        json_key: As asked for.
+        what: What *text* is of, for the message.
 
     Returns:
         The text of a string, the JSON of anything else.
@@ -34,23 +35,8 @@ def pick(secret: Secret, json_key: str) -> bytes:
     Raises:
         HttpError: 404 if there is no such value. It tells nothing of what there is instead.
     """
-    if secret.string is None:
-        raise _not_found("the secret is not text")
-    return _pick(secret.string, json_key, "secret")
-
-
-def pick_parameter(parameter: Parameter, json_key: str) -> bytes:
-    """The value at *json_key* in *parameter*, as `pick` does it.
-
-    Raises:
-        HttpError: 404 if there is no such value.
-    """
-    if parameter.value is None:
-        raise _not_found("the parameter is not text")
-    return _pick(parameter.value, json_key, "parameter")
-
-
-def _pick(text: str, json_key: str, what: str) -> bytes:
+    if text is None:
+        raise _not_found(f"the {what} is not text")
     if len(json_key) > MAX_KEY_LENGTH:
         raise _not_found(f"a jsonKey has at most {MAX_KEY_LENGTH} characters, not {len(json_key)}")
     try:
