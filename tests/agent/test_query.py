@@ -16,7 +16,6 @@ from strongroom.agent.query import (
     parameter_query,
     secret_path,
     secret_query,
-    secret_reference,
 )
 from strongroom.serve.http import HttpError
 
@@ -241,32 +240,6 @@ def test_parameter(query, asked):
 def test_parameter_mistakes(query, message):
     """Mistakes are told as for secrets."""
     assert refusal(parameter_query, query) == (400, message, "")
-
-
-@pytest.mark.parametrize(
-    ("name", "secret_id"),
-    [
-        ("/aws/reference/secretsmanager/app/db", "app/db"),
-        ("/aws/reference/secretsmanager/app/db:AWSPREVIOUS", "app/db"),
-        (
-            "/aws/reference/secretsmanager/arn:aws:secretsmanager:us-east-1:123456789012:secret:app/db-AbCdEf",
-            "arn:aws:secretsmanager:us-east-1:123456789012:secret:app/db-AbCdEf",
-        ),
-        ("arn:aws:ssm:us-east-1:123456789012:parameter/aws/reference/secretsmanager/app/db", "app/db"),
-        ("aws/reference/secretsmanager/db", "db"),
-        ("//aws//reference/SecretsManager//db", "db"),
-        ("/aws/reference/secretsmanager/a\nb", "a\nb"),
-        ("/aws/reference/secretsmanager/", None),
-        ("/aws/reference/secretsmanagers/db", None),
-        ("/my/aws/reference/secretsmanager/db", None),
-        ("/aws/service/ami", None),
-        ("db", None),
-        ("", None),
-    ],
-)
-def test_references(name, secret_id):
-    """A parameter that stands for a secret is recognised however its name is spelled."""
-    assert secret_reference(name) == secret_id
 
 
 @pytest.mark.parametrize(

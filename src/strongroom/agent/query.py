@@ -35,11 +35,6 @@ _INVALIDATE = frozenset({"secretId", "roleArn"})
 _SELECTORS = ("version", "label")
 _PARAMETER = frozenset({"name", *_SELECTORS, "withDecryption", "refreshNow", "roleArn", "jsonKey"})
 
-# Secrets that are read through Parameter Store, by name or, for a shared parameter, by ARN:
-# https://docs.aws.amazon.com/systems-manager/latest/userguide/integration-ps-secretsmanager.html
-# Wider than what AWS answers today, since who may read a secret depends on recognising it.
-_REFERENCE = re.compile(r"(?:arn:[^/]*:parameter)?/*aws/+reference/+secretsmanager/+(.+)", re.IGNORECASE | re.DOTALL)
-
 
 @dataclass(frozen=True, slots=True)
 class SecretQuery:
@@ -139,19 +134,6 @@ def parameter_query(query: str) -> ParameterQuery:
         refresh_now=_flag(values, "refreshNow"),
         json_key=values.get("jsonKey"),
     )
-
-
-def secret_reference(name: str) -> str | None:
-    """The secret that the parameter *name* stands for, or None: it is a parameter like any other.
-
-    Args:
-        name: A parameter's name or ARN, with or without ``:selector``, which is not part of a secret's name.
-    """
-    found = _REFERENCE.fullmatch(name)
-    if not found:
-        return None
-    secret_id = found[1]
-    return secret_id if secret_id.startswith("arn:") else secret_id.partition(":")[0]
 
 
 def invalidation(query: str) -> tuple[str, str | None]:
