@@ -7,6 +7,7 @@ the server that the AWS agents are built on.
 
 from __future__ import annotations
 
+import functools
 import re
 
 import httptools
@@ -107,70 +108,74 @@ class Request:
         except httptools.HttpParserUpgrade:
             pass  # nobody upgrades here: the request is answered as it is (RFC 9110, section 7.8)
         except httptools.HttpParserError:
-            raise Malformed(431 if fields.count > MOST_HEADERS else 400) from None
-        if fields.count > MOST_HEADERS:
+            raise Malformed(431 if len(fields.found) > MOST_HEADERS else 400) from None
+        found = fields.found
+        if len(found) > MOST_HEADERS:
             raise Malformed(431)
         self.head = head
-        self.headers = headers = fields.values
+        # Backwards, so that the first of several stays.
+        self.headers = headers = {name.lower(): value for name, value in reversed(found)}
+        host = headers.get(b"host")
+        if len(headers) != len(found) and sum(name.lower() == b"host" for name, _ in found) > 1:
+            raise Malformed(400)  # RFC 9112, section 3.2: one only, or nobody knows who is meant
         self.method = method.decode()
         self.keep_alive = fields.keep_alive
         self.is_old = minor == b"0"
-        self.authorities = () if fields.host is None else (fields.host,)
+        self.authorities: tuple[bytes, ...] = () if host is None else (host.strip(b" \t"),)
         self.body = b""
         if b"transfer-encoding" in headers:
             self.length: int | None = None
         else:
             self.length = int(headers.get(b"content-length", b"0"))
-        self._read_target(target)
-
-    def _read_target(self, target: bytes) -> None:
-        target = target.partition(b"#")[0]
-        if target[:1] != b"/":
-            if self.method == "CONNECT":
-                target = b"*"
-            elif absolute := _AUTHORITY.match(target):
-                self.authorities = (*self.authorities, absolute[1])
-                target = target[absolute.end() :]
-                if target[:1] != b"/":
-                    target = b"/" + target
-            elif target != b"*":
-                raise Malformed(400)
-        path, _, query = target.partition(b"?")
-        if not (_PATH.fullmatch(path) and _QUERY.fullmatch(query)):
-            raise Malformed(400)
-        try:
-            self.path = path.decode()
-            self.query = query.decode()
-        except UnicodeDecodeError:
-            raise Malformed(400) from None
+        self.path, self.query, authority = _target("*" if self.method == "CONNECT" else target.decode("latin-1"))
+        if authority is not None:
+            self.authorities = (*self.authorities, authority)
 
     def first(self, name: bytes) -> bytes | None:
-        """The first value of a header by its lower-case name, without the space around it; None when it was not sent."""
+        """The first value of a header by its lower-case name, without the space around it; None if it was not sent."""
         value = self.headers.get(name)
         return None if value is None else value.strip(b" \t")
+
+
+@functools.lru_cache(maxsize=4096)  # trace ids differ from request to request; what is asked for seldom does
+def _target(text: str) -> tuple[str, str, bytes | None]:
+    """Path, query and authority of a target, given one character for each byte.
+
+    Raises:
+        Malformed: It is none.
+    """
+    target = text.encode("latin-1").partition(b"#")[0]
+    authority = None
+    if target[:1] != b"/" and target != b"*":
+        absolute = _AUTHORITY.match(target)
+        if absolute is None:
+            raise Malformed(400)
+        authority = absolute[1]
+        target = target[absolute.end() :]
+        if target[:1] != b"/":
+            target = b"/" + target
+    path, _, query = target.partition(b"?")
+    if not (_PATH.fullmatch(path) and _QUERY.fullmatch(query)):
+        raise Malformed(400)
+    try:
+        return path.decode(), query.decode(), authority
+    except UnicodeDecodeError:
+        raise Malformed(400) from None
 
 
 class _Fields:
     """Takes header fields from the parser."""
 
-    __slots__ = ("count", "host", "keep_alive", "parser", "values")
+    __slots__ = ("found", "keep_alive", "parser")
 
     parser: httptools.HttpRequestParser
 
     def __init__(self) -> None:
-        self.values: dict[bytes, bytes] = {}
-        self.count = 0
-        self.host: bytes | None = None
+        self.found: list[tuple[bytes, bytes]] = []
         self.keep_alive = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self.count += 1
-        name = name.lower()
-        if name == b"host":
-            if self.host is not None:
-                raise Malformed(400)  # RFC 9112, section 3.2: one only, or nobody knows who is meant
-            self.host = value.strip(b" \t")
-        self.values.setdefault(name, value)
+        self.found.append((name, value))
 
     def on_headers_complete(self) -> None:
         self.keep_alive = bool(self.parser.should_keep_alive())
