@@ -7,12 +7,14 @@ route only.
 
 from __future__ import annotations
 
+import hmac
 import ipaddress
 import time
 from typing import TYPE_CHECKING
 
 from strongroom.agent import routes
 from strongroom.agent.compact_json import dump, encode
+from strongroom.agent.policy import why_unknown
 from strongroom.agent.routes import Visit
 from strongroom.agent.service import CONTENT_TYPE
 from strongroom.serve.http import Answer, HttpError, redated
@@ -54,6 +56,7 @@ class App:
         config: What is in force.
         generation: Which original it stands in for.
         policy: Who may have what.
+        metrics_token: A token that is good for the metrics only, or None.
         service: The secrets.
         log: The log.
         metrics: The counters.
@@ -70,6 +73,7 @@ class App:
         config: Config,
         generation: Generation,
         policy: Policy,
+        metrics_token: bytes | None = None,
         service: Service,
         log: Log,
         metrics: Metrics,
@@ -82,12 +86,13 @@ class App:
         self.connections: Callable[[], int] = int
         self.waiting_for: dict[str, str] = {}
         self._desks: dict[tuple[str, int | None], Desk] = {}
-        self.reconfigure(config, policy)
+        self.reconfigure(config, policy, metrics_token)
 
-    def reconfigure(self, config: Config, policy: Policy) -> None:
+    def reconfigure(self, config: Config, policy: Policy, metrics_token: bytes | None) -> None:
         """Go on with other settings; nothing that was decided by the former ones is remembered."""
         self.config = config
         self.policy = policy
+        self.metrics_token = metrics_token
         self.token_headers = [name.lower().encode() for name in config.ssrf_headers]
         self.is_logged = config.own.access_log
         self.queries: dict[tuple[str, str], SecretQuery] = {}
@@ -305,18 +310,19 @@ class Desk:
             return
         if app.routes.get(request.path) is routes.metrics and self._is_scraper(visit, values):
             return
-        reason = "token_mismatch" if any(value is not None for value in values) else "missing_header"
+        reason = why_unknown(values)
         app.log.error(f"Rejecting request with incorrect SSRF token; reason={reason}, {_described(visit)}")
         raise HttpError(403, "Bad Token")
 
     def _is_scraper(self, visit: Visit, values: list[bytes | None]) -> bool:
         """Whether it may see the metrics, with a token of their own, and in the header that scrapers can send."""
-        policy = self.app.policy
         kind, _, bearer = (visit.request.first(b"authorization") or b"").partition(b" ")
         if kind.lower() == b"bearer":
             values = [*values, bearer.strip()]
-            visit.client = policy.identify([bearer.strip()], None)
-        return visit.client is not None or policy.opens_metrics(values)
+            visit.client = self.app.policy.identify([bearer.strip()], None)
+        token = self.app.metrics_token
+        known = [hmac.compare_digest(token, value) for value in values if value is not None and token is not None]
+        return visit.client is not None or any(known)
 
 
 def _described(visit: Visit) -> str:

@@ -142,9 +142,10 @@ class Log:
             if old is not writer:
                 old.close()
 
-    def reopen(self) -> None:
+    def reopen(self, level: str) -> None:
         """Begin anew with a file that may have been moved away; if that fails, go on with the old one and say so."""
         with self._lock:
+            self._threshold = LEVELS[level]
             try:
                 self._writer.reopen()
             except LogError as error:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import secrets
+import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from strongroom.agent.cache import NEVER, Ask, Cache, Key, Record
@@ -256,12 +257,20 @@ class Service:
     ) -> asyncio.Future[Record | Failure]:
         self._flights[key] = flight = _Flight(future)
         order = self.next_order()
-        call = self.loop.run_in_executor(self.executor, self._call, ask)
+        call = self.loop.run_in_executor(self.executor, self._timed, ask)
         call.add_done_callback(lambda done: self._land(ask, key, flight, order, done))
         return future
 
-    def _call(self, ask: Ask) -> Secret | Parameter | Failure:
+    def _timed(self, ask: Ask) -> Secret | Parameter | Failure:
         """In a worker thread."""
+        started = time.perf_counter()
+        came = self._call(ask)
+        operation = "GetSecretValue" if ask.kind == "secret" else "GetParameter"
+        code = came.code if isinstance(came, Failure) else ""
+        self.metrics.called(operation, code, time.perf_counter() - started)
+        return came
+
+    def _call(self, ask: Ask) -> Secret | Parameter | Failure:
         try:
             if ask.kind == "secret":
                 return self.upstream.secret(ask.role_arn, ask.id, ask.version_id, ask.version_stage)
@@ -297,7 +306,6 @@ class Service:
             self._take_off(ask, key, flight.following)
 
     def _fail(self, ask: Ask, key: Key, failure: Failure) -> Failure:
-        self.metrics.upstream_failed(failure.code)
         self.log.warn(f"{ask.kind} {ask.id}: {failure.reason or failure.code}")
         now = self.clock()
         record = self.cache.find(key)

@@ -22,7 +22,7 @@ from strongroom.agent.cache import Ask, Cache
 from strongroom.agent.config_file import ConfigMistakes
 from strongroom.agent.failure import Failure
 from strongroom.agent.generations import GENERATIONS, Generation
-from strongroom.agent.log import ConsoleWriter, FileWriter, Log, LogError
+from strongroom.agent.log import Log, open_writer
 from strongroom.agent.metrics import Metrics
 from strongroom.agent.policy import Policy
 from strongroom.agent.service import Service
@@ -134,6 +134,10 @@ class Program:
         main = token.read(config.ssrf_env_variables, self.environ, self.log.warn)
         return Policy(config, main, lambda path: token.from_file(path, self.log.warn))
 
+    def _metrics_token(self, config: Config) -> bytes | None:
+        path = config.own.metrics_token_file
+        return None if path is None else token.from_file(path, self.log.warn)
+
     def _bind(self) -> tuple[list[socket.socket], list[tuple[str, tuple[int, int] | None]]]:
         own = self.config.own
         made: list[tuple[str, tuple[int, int] | None]] = []
@@ -170,6 +174,7 @@ class Program:
             config=self.config,
             generation=self.generation,
             policy=policy,
+            metrics_token=self._metrics_token(self.config),
             service=self.service,
             log=self.log,
             metrics=self.metrics,
@@ -179,19 +184,17 @@ class Program:
         self.app.waiting_for["credentials"] = "the credentials have not been tried yet"
         if self.config.prefetch.secrets or self.config.prefetch.filter_tags:
             self.app.waiting_for["prefetch"] = "the secrets to fetch at start are not all here yet"
-        if not self.config.enabled:
-            return 0
         must_check = self.config.validate_credentials and not self.config.credentials_file_path
         if must_check and not await self._checked(loop, executor):
             executor.shutdown(wait=False, cancel_futures=True)
             return 0
         self._announce(bound)
         await self.server.listen(bound)
-        systemd.notify(self.environ, "READY=1")
+        systemd.notify(self.environ, systemd.READY)
         background = loop.run_in_executor(executor, self._load)
         background.add_done_callback(lambda _: None)
         await self.ended.wait()
-        systemd.notify(self.environ, "STOPPING=1")
+        systemd.notify(self.environ, systemd.STOPPING)
         self.log.info(f"{_workload(self.generation)} shutting down")
         await self.server.drain(DRAIN_SECONDS)
         self.upstream.close()
@@ -205,8 +208,8 @@ class Program:
             StrongroomError: It does not.
         """
         asked = loop.run_in_executor(executor, self._identity)
-        ending = loop.create_task(self.ended.wait())
-        await asyncio.wait({asked, ending}, return_when=asyncio.FIRST_COMPLETED)
+        ending = asyncio.ensure_future(self.ended.wait())
+        await asyncio.wait([asyncio.ensure_future(asked), ending], return_when=asyncio.FIRST_COMPLETED)
         ending.cancel()
         if not asked.done():
             return False
@@ -221,7 +224,7 @@ class Program:
 
     def _is_outage(self, failure: Failure) -> bool:
         """Whether it is AWS that is away; credentials that are missing are not."""
-        return self.config.ignore_transient_errors and failure.status >= 500 and failure.code != "InternalFailure"
+        return self.config.ignore_transient_errors and failure.outage
 
     def _identity(self) -> Failure | None:
         try:
@@ -296,20 +299,21 @@ class Program:
 
     def reload(self) -> None:
         """Read config, tokens and log anew; with a mistake in one of them all stays as it was."""
-        systemd.notify(self.environ, f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        systemd.notify(self.environ, systemd.reloading())
         try:
             config = config_file.load(self.path, self.generation)
             policy = self._policy(config)
-            self.log.reopen(config.log_level)
+            scraper = self._metrics_token(config)
         except StrongroomError as error:
             text = error.text if isinstance(error, ConfigMistakes) else error.message
             self.log.error(f"Not reloaded, the former settings stay in force: {text}")
         else:
-            self._apply(config, policy)
-        systemd.notify(self.environ, "READY=1")
+            self._apply(config, policy, scraper)
+        systemd.notify(self.environ, systemd.READY)
 
-    def _apply(self, config: Config, policy: Policy) -> None:
+    def _apply(self, config: Config, policy: Policy, scraper: bytes | None) -> None:
         had, self.config = self.config, config
+        self.log.reopen(config.log_level)
         for key in _FIXED:
             if _value(had, key) != _value(config, key):
                 self.log.warn(f"{key} takes effect at the next start")
@@ -317,7 +321,7 @@ class Program:
             self.upstream.close()
             self.upstream = self._upstream(config)
         self.service.reconfigure(config, self.upstream)
-        self.app.reconfigure(config, policy)
+        self.app.reconfigure(config, policy, scraper)
         self.server.limits = _limits(config)
         self.log.info("Configuration reloaded")
 
@@ -354,7 +358,7 @@ def _log(config: Config, generation: Generation) -> Log:
     Raises:
         LogError: Its file cannot be written.
     """
-    writer = FileWriter(os.path.join(".", "logs"), generation.log_name) if config.log_to_file else ConsoleWriter(1)
+    writer = open_writer(to_file=config.log_to_file, name=generation.log_name)
     log = Log(config.log_level, generation.log_target, writer)
     log.hold()
     kind = "File" if config.log_to_file else "Console"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import email.utils
+import functools
 import socket
 import time
 from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
@@ -333,9 +334,8 @@ class Server:
         self._tick()
         for listening in sockets:
             kind = "tcp" if listening.family in {socket.AF_INET, socket.AF_INET6} else "unix"
-            self._listening.append(
-                await self.loop.create_server(lambda kind=kind: Connection(self, kind), sock=listening, backlog=1024)
-            )
+            make = functools.partial(Connection, self, kind)
+            self._listening.append(await self.loop.create_server(make, sock=listening, backlog=1024))
 
     def opened(self, connection: Connection) -> None:
         """A connection has begun."""
