@@ -122,9 +122,10 @@ class Agent:
         secrets: The AWS it talks to; None leaves it without.
         word: ``agent`` or ``sm``: which original it stands in for.
         env: Variables besides, or instead of, the usual ones; None unsets one.
-        text: The config file, word for word, in place of *settings*. ``{port}`` is not filled in: write ``http_port = 0``.
+        text: The config file, word for word, in place of *settings*. It should say ``http_port = 0``.
         config: The config file's name.
         argv: More words.
+        closes_stdout: Whether its stdout is closed once the banner is there, as whoever waits for that line may do.
         settings: Of the config file, flat. ``own`` is the table ``[strongroom]``.
     """
 
@@ -138,6 +139,7 @@ class Agent:
         text: str | None = None,
         config: str = "config.toml",
         argv: tuple[str, ...] = (),
+        closes_stdout: bool = False,
         **settings,
     ) -> None:
         self.directory = directory
@@ -159,6 +161,7 @@ class Agent:
                 env=self.environ, cwd=directory, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr,
                 start_new_session=True,
             )  # fmt: skip
+        self._closes_stdout = closes_stdout
         self._drain: threading.Thread | None = None
 
     # Its life.
@@ -189,8 +192,11 @@ class Agent:
         match = BANNER.fullmatch(self.banner)
         assert match, f"the first line is {self.banner!r}"
         self.port = int(match[2])
-        self._drain = threading.Thread(target=self._read, daemon=True)
-        self._drain.start()
+        if self._closes_stdout:
+            self.process.stdout.close()
+        else:
+            self._drain = threading.Thread(target=self._read, daemon=True)
+            self._drain.start()
         return self
 
     def _read(self) -> None:
