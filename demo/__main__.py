@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 
+import agent_act
 import totp
 from cloud import REGION, Cloud
 
@@ -62,6 +63,7 @@ class Stage:
             "NO_PROXY": "127.0.0.1",
         }
         self.step = ""
+        self.place = PLACE
 
     def say(self, step: str) -> None:
         """Begin a step."""
@@ -102,7 +104,7 @@ class Stage:
         except (OSError, subprocess.TimeoutExpired) as error:
             raise Failed(f"{argv[0]} did not run to its end: {error}") from error
         output = done.stdout + done.stderr
-        print(self.shortened(output), end="", flush=True)
+        print(self.shortened(output), end="" if output.endswith("\n") or not output else "\n", flush=True)
         if done.returncode != status:
             raise Failed(f"exit status {done.returncode} where {status} was due")
         for text in shows:
@@ -184,6 +186,8 @@ def play(stage: Stage, cloud: Cloud) -> None:
     stage.say("What is there, and why")
     stage.run("strongroom list", "sts.GetSessionToken:", "sts.AssumeRole:")
     stage.run("strongroom explain admin", "sts.GetSessionToken", "sts.AssumeRole", "stored and good")
+
+    agent_act.play(stage, cloud)
 
     stage.say("Forget the sessions; the key stays")
     stage.run("strongroom clear", "Cleared 2 sessions.")
