@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from strongroom.agent import log
-from strongroom.agent.log import ConsoleWriter, FileWriter, Log, LogError, one_line, open_log
+from strongroom.agent.log import ConsoleWriter, FileWriter, Log, LogError, one_line, open_writer
 
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no modes and no such files")
 RECORD = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}[+-]\d\d:\d\d (DEBUG|INFO|WARN|ERROR) \S+ - [^\n]*\n")
@@ -139,7 +139,6 @@ def test_levels(listed, level, expected):
     written = make(listed, level)
     for each in ("debug", "info", "warn", "error"):
         getattr(written, each)(each[0])
-        assert written.enabled(each) == any(line.startswith(each.upper()) for line in expected)
     assert listed.said == [line.replace(" ", " strongroom::agent - ") for line in expected]
 
 
@@ -174,20 +173,6 @@ def test_records_that_waited_for_nothing(listed):
     assert listed.closed
 
 
-def test_another_level_and_writer(listed):
-    """After a reload; the old writer is closed, unless it is the same."""
-    other = Listed()
-    written = make(listed)
-    written.replace("debug", listed)
-    assert not listed.closed
-    written.debug("one")
-    written.replace("error", other)
-    written.info("two")
-    written.error("three")
-    assert (listed.said, other.said) == (["DEBUG strongroom::agent - one"], ["ERROR strongroom::agent - three"])
-    assert (listed.closed, other.closed) == (True, False)
-
-
 def test_records_that_are_lost(listed):
     """They are counted, and told once there is room again."""
     written = make(listed)
@@ -210,13 +195,19 @@ def test_records_that_are_lost(listed):
 
 
 def test_reopening(listed):
-    """A file that cannot be opened again is told in the old one."""
+    """The level may be another; a file that cannot be opened again is told in the old one."""
     written = make(listed)
-    written.reopen()
+    written.debug("one")
+    written.reopen("debug")
+    written.debug("two")
     listed.trouble = LogError("cannot write the log file 'x': Permission denied")
-    written.reopen()
+    written.reopen("error")
+    written.warn("three")
     assert listed.reopened == 2
-    assert listed.said == ["ERROR strongroom::agent - cannot write the log file 'x': Permission denied"]
+    assert listed.said == [
+        "DEBUG strongroom::agent - two",
+        "ERROR strongroom::agent - cannot write the log file 'x': Permission denied",
+    ]
 
 
 def test_many_threads(here):
@@ -242,29 +233,16 @@ def test_many_threads(here):
         assert len(lines) == 1600
 
 
-@pytest.mark.parametrize(("level", "shown"), [("debug", "Debug"), ("info", "Info"), ("warn", None), ("none", None)])
-def test_the_first_record(here, capfd, level, shown):
-    """It tells where the log goes and from which level on."""
-    for to_file, kind in ((True, "File"), (False, "Console")):
-        written = open_log(level, to_file=to_file, name="secrets_manager_agent", target="strongroom::agent")
-        written.close()
-        text = (here / "logs" / "secrets_manager_agent.log").read_text() if to_file else capfd.readouterr().out
-        expected = f" INFO strongroom::agent - {kind} logger initialized with `{shown}` log level.\n" if shown else ""
-        assert text[35:] == expected
-
-
 def test_the_console_leaves_no_files(here, capfd):
-    """With log_to_file = false nothing is made on disk."""
-    written = open_log("info", to_file=False, name="n", target="t")
-    written.error("also errors")
-    written.reopen()
+    """With log_to_file = false nothing is made on disk; errors go to stdout like the rest."""
+    written = make(open_writer(to_file=False, name="n"))
+    written.info("one")
+    written.error("two")
+    written.reopen("info")
     written.close()
     assert os.listdir(here) == []
     captured = capfd.readouterr()
-    assert [line.rpartition(" - ")[2] for line in captured.out.splitlines()] == [
-        "Console logger initialized with `Info` log level.",
-        "also errors",
-    ]
+    assert [line.rpartition(" - ")[2] for line in captured.out.splitlines()] == ["one", "two"]
     assert captured.err == ""
 
 
@@ -333,12 +311,12 @@ def test_a_console_that_is_full():
 def test_a_file(here):
     """Directories are made; a second run appends."""
     for number in (1, 2):
-        written = open_log("info", to_file=True, name="secrets_manager_agent", target="t")
+        written = make(open_writer(to_file=True, name="secrets_manager_agent"))
         written.error(f"run {number}")
         content = (here / "logs" / "secrets_manager_agent.log").read_text()
-        assert content.endswith(f" ERROR t - run {number}\n")
+        assert content.endswith(f" ERROR strongroom::agent - run {number}\n")
         written.close()
-    assert len(content.splitlines()) == 4
+    assert len(content.splitlines()) == 2
     assert os.listdir(here / "logs") == ["secrets_manager_agent.log"]
 
 
@@ -490,7 +468,7 @@ def test_a_directory_that_cannot_be_made(here):
     """It ends the start with the path and the system's reason."""
     (here / "logs").write_text("no directory")
     with pytest.raises(LogError) as raised:
-        open_log("info", to_file=True, name="n", target="t")
+        open_writer(to_file=True, name="n")
     reason = "No such file or directory" if sys.platform == "win32" else "File exists"
     assert raised.value.message == f"cannot write the log file {str(here / 'logs' / 'n.log')!r}: {reason}"
     assert raised.value.hint == "make its directory writable, or log to the console: log_to_file = false"
@@ -501,10 +479,10 @@ def test_a_directory_of_others(here):
     """A working directory that may not be written to; root may, so root's test becomes somebody else."""
     script = (
         "import os, sys\n"
-        "from strongroom.agent.log import LogError, open_log\n"
+        "from strongroom.agent.log import LogError, open_writer\n"
         "os.chdir('/')\n"
         "if os.geteuid() == 0: os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
-        "try: open_log('info', to_file=True, name='n', target='t')\n"
+        "try: open_writer(to_file=True, name='n')\n"
         "except LogError as error: print(error.message)\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
@@ -532,7 +510,7 @@ def test_reopening_that_fails(here):
     written = make(FileWriter("logs", "n"))
     (here / "logs").rename(here / "moved")
     (here / "logs").write_text("no directory")
-    written.reopen()
+    written.reopen("info")
     written.info("on")
     written.close()
     lines = (here / "moved" / "n.log").read_text().splitlines()

@@ -112,10 +112,6 @@ class Log:
         if self._threshold <= 3:
             self._log("ERROR", message)
 
-    def enabled(self, level: str) -> bool:
-        """Tell whether a record of a level would be written, for those that are dear to make."""
-        return LEVELS[level] >= self._threshold
-
     @property
     def lost(self) -> int:
         """How many records could not be written since the last that could."""
@@ -134,16 +130,11 @@ class Log:
             for record in held or ():
                 self._write(record)
 
-    def replace(self, level: str, writer: Writer) -> None:
-        """Go on with another level and writer; the old writer is closed."""
-        with self._lock:
-            old, self._writer = self._writer, writer
-            self._threshold = LEVELS[level]
-            if old is not writer:
-                old.close()
-
     def reopen(self, level: str) -> None:
-        """Begin anew with a file that may have been moved away; if that fails, go on with the old one and say so."""
+        """Begin anew: with another level, and with a file that may have been moved away.
+
+        If the file cannot be opened the old one goes on, and says so.
+        """
         with self._lock:
             self._threshold = LEVELS[level]
             try:
@@ -195,27 +186,18 @@ def one_line(message: str) -> str:
     return "".join(each if each.isprintable() else repr(each)[1:-1] for each in message)
 
 
-def open_log(level: str, *, to_file: bool, name: str, target: str, console: int = 1, directory: str = "logs") -> Log:
-    """Return the log that a config asks for, with its first record in it.
+def open_writer(*, to_file: bool, name: str, console: int = 1, directory: str = "logs") -> Writer:
+    """Return the writer that a config asks for.
 
     Args:
-        level: One of `LEVELS`.
         to_file: To `directory/name.log`, else to the console.
         name: The log file's name without its ending.
-        target: What each record gives as its source.
         console: The descriptor of the console.
         directory: Of the log files.
 
     Raises:
         LogError: The file cannot be opened.
     """
-    opened = Log(level, target, open_writer(to_file=to_file, name=name, console=console, directory=directory))
-    opened.info(f"{'File' if to_file else 'Console'} logger initialized with `{level.capitalize()}` log level.")
-    return opened
-
-
-def open_writer(*, to_file: bool, name: str, console: int = 1, directory: str = "logs") -> Writer:
-    """Return the writer for `open_log`'s arguments; raises LogError."""
     return FileWriter(directory, name) if to_file else ConsoleWriter(console)
 
 
