@@ -9,12 +9,13 @@ import shutil
 import subprocess
 import sys
 import threading
+from typing import Any
 
 import boto3
 from cloud import REGION, Cloud
 
 PATIENCE_SECONDS = 30
-TOKEN_HEADER = "X-Aws-Parameters-Secrets-Token"  # noqa: S105 - its name, not its value
+TOKEN_HEADER = "X-Aws-Parameters-Secrets-Token"
 
 CONFIG = """\
 http_port = 0
@@ -58,7 +59,7 @@ class Agent:
         return self.process.wait(PATIENCE_SECONDS)
 
 
-def play(stage, cloud: Cloud) -> None:
+def play(stage: Any, cloud: Cloud) -> None:
     """From a secret at AWS to its value in a program, and to the value that takes its place."""
     aws = boto3.client(
         "secretsmanager",

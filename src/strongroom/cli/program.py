@@ -23,7 +23,7 @@ from strongroom.agent.failure import Failure
 from strongroom.agent.metrics import Metrics
 from strongroom.agent.policy import Policy
 from strongroom.agent.service import Service
-from strongroom.errors import StrongroomError
+from strongroom.errors import CredentialsError, StrongroomError
 from strongroom.serve import systemd
 from strongroom.serve.listener import Limits, Server
 
@@ -63,6 +63,10 @@ else:
     clock = time.monotonic
 
 
+class NotAccepted(CredentialsError):
+    """AWS does not take the agent's own credentials, or there are none."""
+
+
 class Program:
     """The agent.
 
@@ -96,7 +100,7 @@ class Program:
             announce: Is told the line that says that we listen.
 
         Raises:
-            StrongroomError: AWS does not take our credentials.
+            NotAccepted: AWS does not take our credentials.
         """
         self.loop = asyncio.get_running_loop()
         self.loop.set_exception_handler(self._unexpected)
@@ -174,7 +178,7 @@ class Program:
         """Whether we may start; False if we are told to end meanwhile.
 
         Raises:
-            StrongroomError: AWS does not take our credentials, or there are none.
+            NotAccepted: AWS does not take our credentials, or there are none.
         """
         asked = asyncio.ensure_future(self.loop.run_in_executor(self.executor, self._tried))
         ending = asyncio.ensure_future(self.ended.wait())
@@ -187,7 +191,7 @@ class Program:
         if failure is None:
             return True
         if not (self.config.ignore_transient_errors and failure.outage):
-            raise StrongroomError(
+            raise NotAccepted(
                 failure.reason or failure.code,
                 "check credentials and region; validate_credentials = false starts without asking AWS",
             )

@@ -13,7 +13,7 @@ from strongroom.agent import config_file
 from strongroom.agent.config_file import ConfigMistakes
 from strongroom.agent.generations import GENERATIONS, Generation
 from strongroom.agent.log import Log, open_writer
-from strongroom.cli.program import Program
+from strongroom.cli.program import NotAccepted, Program
 from strongroom.cli.terminal import answer
 from strongroom.errors import StrongroomError
 from strongroom.serve import sockets, systemd
@@ -65,7 +65,9 @@ def start(arguments: Arguments, settings: Settings, word: str) -> int:
 def _refused(error: StrongroomError, settings: Settings, generation: Generation) -> int:
     """Say why not, in the form that the original has it: its users' scripts may read it."""
     text = error.text.rstrip("\n") if isinstance(error, ConfigMistakes) else error.message
-    settings.talk.show(f"{generation.error_prefix}{text}\n")
+    # What is found out after the port is bound begins alike in both generations.
+    prefix = "Error: " if isinstance(error, NotAccepted) else generation.error_prefix
+    settings.talk.show(f"{prefix}{text}\n")
     if error.hint and not isinstance(error, ConfigMistakes):
         settings.talk.show(f"hint: {error.hint}\n")
     return 1

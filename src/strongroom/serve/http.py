@@ -127,7 +127,9 @@ class Request:
             self.length: int | None = None
         else:
             self.length = int(headers.get(b"content-length", b"0"))
-        self.path, self.query, authority = _target("*" if self.method == "CONNECT" else target.decode("latin-1"))
+        if method == b"CONNECT" and target[:1] != b"/":
+            target = b"*"  # a host and a port, which is no path; nobody is connected with anything here
+        self.path, self.query, authority = _target(target.decode("latin-1"))
         if authority is not None:
             self.authorities = (*self.authorities, authority)
 
