@@ -5,6 +5,7 @@
     StrongroomError                      exit status 1
       UsageError                         exit status 2: wrong words, flags, values, combinations
       ConfigError                        a file of the user's cannot be read or holds a mistake
+        ConfigMistakes                   the agent's: all of a file's mistakes (agent/mistakes.py)
       ProfileError
         ProfileNotFound                  no section and no stored key of that name
         ProfileLoop                      profiles that name each other
@@ -29,6 +30,10 @@
         AwsRefused                       AWS answered, and said no
         AwsUnreachable                   no answer, or none that makes sense
       CommandError                       the command to run cannot be run (126, 127)
+      TokenError                         there is no token for the agent's requests (agent/token.py)
+      LogError                           the agent's log cannot be written (agent/log.py)
+      CannotListen                       an address is taken, or cannot be one (serve/sockets.py)
+      ActivationError                    the service manager passed what is no socket to listen on (serve/systemd.py)
 
 A message is one line in lower case, without a full stop, and quotes the offending value; the advice is the
 separate ``hint``. Facts are attributes. No message, hint or attribute ever holds a secret.

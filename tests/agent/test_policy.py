@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from strongroom.agent import policy
+from strongroom.agent import patterns, policy
 from strongroom.agent.config import ClientRule, Config, Own
 from strongroom.agent.policy import EVERYBODY, Client, Policy, referenced_secret, why_unknown
 from strongroom.agent.token import TokenError
@@ -193,7 +193,7 @@ def test_names(pattern, fitting, others):
 @given(st.text("ab:*?", max_size=12), st.text("ab:\n", min_size=1, max_size=14))
 def test_patterns_mean_what_they_say(pattern, text):
     """The same as the plainest possible reading, for any pattern and text."""
-    found = policy._fits(policy._compiled([pattern]), text)
+    found = patterns.fits(patterns.compiled([pattern]), text)
     assert found == fits(pattern, text)
 
 
@@ -362,7 +362,7 @@ def test_decisions_are_remembered_within_bounds(monkeypatch):
     assert 0 < len(one._decisions) <= 10
     assert one.allows("a" * 513)
     assert "a" * 513 not in one._decisions
-    monkeypatch.setattr(policy, "_fits", None)
+    monkeypatch.setattr(policy, "fits", None)
     assert one.allows(f"a{policy._KEPT_DECISIONS + 9}")
 
 

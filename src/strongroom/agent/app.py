@@ -204,7 +204,7 @@ class Desk:
         service = app.service
         if service.clock() >= found.calm_until or app.in_hand >= app.config.max_conn:
             return None
-        app.metrics.hits += 1
+        app.metrics.recalled += 1
         service.cache.used(found.place)
         date = service.date
         if found.date is not date:

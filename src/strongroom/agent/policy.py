@@ -24,6 +24,7 @@ import hmac
 import re
 
 from strongroom.agent.config import ClientRule
+from strongroom.agent.patterns import compiled, fits
 from strongroom.agent.token import TokenError
 from strongroom.errors import ConfigError
 
@@ -83,14 +84,14 @@ class Client:
         self.name = rule.name
         self.uid = rule.uid
         self.unrestricted = unrestricted
-        self._names = _compiled(names)
-        self._full = _compiled(arns)
-        self._short = _compiled(short)
-        self._parameters = _compiled(pattern.removeprefix(PARAMETER) for pattern in parameters)
+        self._names = compiled(names)
+        self._full = compiled(arns)
+        self._short = compiled(short)
+        self._parameters = compiled(pattern.removeprefix(PARAMETER) for pattern in parameters)
         # The first half of a check: what an ARN that was sent is compared with, and what a name besides.
-        self._asked = _compiled([*rule.secrets, *(_SUFFIX_PATTERN.sub("", pattern) for pattern in arns)])
-        self._implied = _compiled(name for pattern in arns for name in _implied_names(pattern))
-        self._roles = _compiled(rule.roles)
+        self._asked = compiled([*rule.secrets, *(_SUFFIX_PATTERN.sub("", pattern) for pattern in arns)])
+        self._implied = compiled(name for pattern in arns for name in _implied_names(pattern))
+        self._roles = compiled(rule.roles)
         self._decisions: dict[str | tuple[str, str | None, str | None], bool] = {}
 
     def __repr__(self) -> str:
@@ -121,7 +122,7 @@ class Client:
 
     def may_assume(self, role_arn: str) -> bool:
         """Tell whether a role may be named in ``roleArn``."""
-        return self.unrestricted or _fits(self._roles, role_arn)
+        return self.unrestricted or fits(self._roles, role_arn)
 
     def _keep(self, sent: str, key: str | tuple[str, str | None, str | None], decision: bool) -> bool:
         if len(self._decisions) >= _KEPT_DECISIONS:
@@ -139,7 +140,7 @@ class Client:
             if secret is not None:
                 return self._may_ask(secret)
             words = _parameter_words(parameter)
-        return any(_fits(self._asked, word) for word in words) or (len(words) == 1 and _fits(self._implied, words[0]))
+        return any(fits(self._asked, word) for word in words) or (len(words) == 1 and fits(self._implied, words[0]))
 
     def _may_have(self, sent: str, arn: str | None, name: str | None) -> bool:
         if sent.startswith(PARAMETER):
@@ -154,19 +155,19 @@ class Client:
         return self._may_have_secret(arn, name)
 
     def _may_have_parameter(self, arn: str | None, name: str | None) -> bool:
-        if name is not None and _fits(self._parameters, name):
+        if name is not None and fits(self._parameters, name):
             return True
-        return arn is not None and not _is_secret(arn) and _fits(self._full, arn)
+        return arn is not None and not _is_secret(arn) and fits(self._full, arn)
 
     def _may_have_secret(self, arn: str | None, name: str | None) -> bool:
-        if name is not None and _fits(self._names, name):
+        if name is not None and fits(self._names, name):
             return True
         if arn is None or not _is_secret(arn):
             return False
-        if _fits(self._full, arn):
+        if fits(self._full, arn):
             return True
         short = _SUFFIX.sub("", arn)
-        return (name is None or short.endswith(f":secret:{name}")) and _fits(self._short, short)
+        return (name is None or short.endswith(f":secret:{name}")) and fits(self._short, short)
 
 
 class Policy:
@@ -298,32 +299,6 @@ def _is_secret(arn: str) -> bool:
     """Tell whether an ARN is a secret's: arn:PARTITION:secretsmanager:REGION:ACCOUNT:secret:NAME."""
     fields = arn.split(":", 6)
     return len(fields) == 7 and (fields[0], fields[2], fields[5]) == ("arn", "secretsmanager", "secret")
-
-
-def _fits(patterns: re.Pattern[str] | None, text: str) -> bool:
-    """Tell whether a pattern fits; nothing has no name, so none fits that."""
-    return text != "" and patterns is not None and patterns.fullmatch(text) is not None
-
-
-def _compiled(patterns: Iterable[str]) -> re.Pattern[str] | None:
-    """Return an expression that fits what any of the patterns fits; None for no patterns."""
-    alternatives = "|".join(_expression(pattern) for pattern in patterns)
-    return re.compile(alternatives) if alternatives else None
-
-
-def _expression(pattern: str) -> str:
-    """Return a pattern as a regular expression that takes no longer than the text is long, for each star.
-
-    Whatever stands between two stars is found at its first place and not looked for again (an atomic group): if the
-    rest does not fit behind that one, it fits behind no later one.
-    """
-    first, *others = (
-        "".join("[^:]" if each == "?" else re.escape(each) for each in part) for part in pattern.split("*")
-    )
-    if not others:
-        return first
-    *between, last = others
-    return first + "".join(f"(?>[^:]*?{part})" for part in between) + "[^:]*" + last
 
 
 EVERYBODY = Client(ClientRule("-"), unrestricted=True)

@@ -21,10 +21,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from strongroom.agent.cache import NEVER, Ask, Cache, Key, Record
 from strongroom.agent.failure import Failure
-from strongroom.agent.patterns import matches
+from strongroom.agent.patterns import compiled, fits
 from strongroom.serve.http import Answer
 
 if TYPE_CHECKING:
+    import re
     from collections.abc import Callable
     from concurrent.futures import Executor
 
@@ -111,12 +112,14 @@ class Service:
         self._flights: dict[Key, _Flight] = {}
         self._refusals: dict[Key, tuple[float, Failure]] = {}
         self._orders = 0
+        self._ttls = _compiled(config)
         self._etag_key = secrets.token_bytes(32)
 
     def reconfigure(self, config: Config, upstream: Upstream) -> None:
         """Go on with other settings; what is cached stays, for as long as it now may."""
         now = self.clock()
         self.config = config
+        self._ttls = _compiled(config)
         self.upstream = upstream
         self.cache.most_records = config.cache_size
         self.cache.most_bytes = config.own.max_bytes
@@ -337,7 +340,11 @@ class Service:
         return now >= record.forced_at + self.config.own.rejected_interval_seconds
 
     def _ttl(self, text: str, name: str | None) -> int:
-        for pattern, seconds in self.config.own.ttl:
-            if matches(pattern, text) or (name is not None and matches(pattern, name)):
+        for pattern, seconds in self._ttls:
+            if fits(pattern, text) or fits(pattern, name or ""):
                 return seconds
         return self.config.ttl_seconds
+
+
+def _compiled(config: Config) -> list[tuple[re.Pattern[str] | None, int]]:
+    return [(compiled([pattern]), seconds) for pattern, seconds in config.own.ttl]
