@@ -9,7 +9,7 @@ from strongroom.agent import config_values
 from strongroom.agent.config_values import WrongType, WrongValue
 from strongroom.agent.mistakes import Mistake, described, one_of, quoted, shown, shown_path
 from strongroom.agent.option import DEEPEST, Path
-from strongroom.agent.options import ACM, OPTIONS, known_keys
+from strongroom.agent.options import ACM, OPTIONS, in_form, known_keys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Reader:
             self.data = self._lowered(document.data, ())
         self.is_nested = any(section in self.data for section in SECTIONS)
         self._known = known_keys(self.is_nested)
-        self._options = {option.path(self.is_nested): option for option in OPTIONS}
+        self._options = {option.path(self.is_nested): option for option in in_form(self.is_nested)}
         self._moved = self._elsewhere()
         self._walk(self.data, ())
         for key in (key for key in self._moved if key in self.data):
@@ -188,7 +188,7 @@ class Reader:
         if len(value) < option.low:
             self.refuse(path, option.message, "[]")
             return _WRONG
-        found = []
+        found: list[object] = []
         for index, element in enumerate(value):
             place = (*path, index)
             try:
@@ -203,7 +203,7 @@ class Reader:
     def _times(self, option: Option, value: object, path: Path) -> object:
         if not isinstance(value, dict):
             return self._wrong_type(path, value, "a map")
-        found = []
+        found: list[object] = []
         for pattern, seconds in value.items():
             place = (*path, pattern)
             if not pattern:

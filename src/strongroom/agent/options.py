@@ -211,7 +211,7 @@ ACM: Path = ("capabilities", "acm")
 def known_keys(nested: bool) -> dict[Path, tuple[str, ...]]:
     """Return the keys of every table of a file, each in the order in which messages list them."""
     found: dict[Path, list[str]] = {(): []}
-    for option in _in_form(nested):
+    for option in in_form(nested):
         path = option.path(nested)
         for depth in range(len(path)):
             keys = found.setdefault(path[:depth], [])
@@ -222,5 +222,6 @@ def known_keys(nested: bool) -> dict[Path, tuple[str, ...]]:
     return {path: tuple(keys) for path, keys in found.items()}
 
 
-def _in_form(nested: bool) -> tuple[Option, ...]:
+def in_form(nested: bool) -> tuple[Option, ...]:
+    """Return the options that a file of one form may have."""
     return OPTIONS if nested else tuple(option for option in OPTIONS if option.name != "enabled")
