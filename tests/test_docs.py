@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from strongroom.agent.options import OPTIONS
 from strongroom.cli.main import ALIASES, COMMANDS
 from strongroom.cli.settings import GLOBAL_FLAGS, SETTINGS
 from strongroom.profile_fields import FIELDS
@@ -70,3 +71,14 @@ def test_each_setting_of_our_own_is_explained(key):
     assert f"`STRONGROOM_{key.upper()}`" in row
     assert not setting.env or f"`{setting.env}`" in row
     assert f"`{setting.default}`" in row
+
+
+@pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.name)
+def test_each_option_of_the_agent_is_explained(option):
+    """docs/agent.md has a row for it with both its names and the same summary as the program's."""
+    name = option.name.removeprefix("strongroom.")
+    row = next(line for line in page("docs/agent.md").splitlines() if line.startswith(f"| `{name}` |"))
+    assert not option.nested or f"| `{option.nested}` |" in row
+    assert option.summary in row
+    for column in option.columns:
+        assert f"`{column.name}`" in page("docs/agent.md") or f"{column.name} = " in page("docs/agent.md")

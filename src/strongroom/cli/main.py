@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 # name -> the line shown by `strongroom --help`
 COMMANDS = {
     "add": "store a long-term access key",
-    "agent": "serve secrets over local HTTP, as the AWS Secrets Manager Agent does",
+    "agent": "serve secrets over local HTTP like AWS's agent 1 and 2",
     "clear": "remove stored sessions",
     "exec": "run a command with temporary credentials",
     "explain": "show how a profile's credentials are obtained, and why",
@@ -60,7 +60,7 @@ COMMANDS = {
     "help": "show the help of a command",
     "list": "list profiles, stored keys and sessions",
     "remove": "remove a stored key and its sessions",
-    "sm": "serve secrets over local HTTP, as the AWS Workload Credentials Provider does",
+    "sm": "the same like AWS's credentials provider 3; check a config",
     "version": "print the version",
 }
 ALIASES = {"ls": "list", "rm": "remove"}

@@ -12,9 +12,7 @@ if TYPE_CHECKING:
     from strongroom.cli.flags import Arguments
     from strongroom.cli.settings import Settings
 
-FLAGS = (
-    Flag("config", "config file, default /etc/aws-workload-credentials-provider/config.toml", short="c", value="FILE"),
-)
+FLAGS = (Flag("config", "config file, TOML; by default the one that AWS's program reads", short="c", value="FILE"),)
 WORDS = ("start|check",)
 RUNS = False
 
