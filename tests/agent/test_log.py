@@ -593,3 +593,21 @@ def test_nothing_heavy_at_start():
         check=True,
     )
     assert done.stdout == "\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no way to ask a pipe")
+def test_a_pipe_that_nobody_reads():
+    """Writing never waits: records are lost and counted, and told once somebody reads again."""
+    reader, writer = os.pipe()
+    try:
+        written = make(ConsoleWriter(writer))
+        for number in range(2000):
+            written.info(f"{number} {'x' * 100}")
+        lost = written.lost
+        assert lost > 0
+        os.read(reader, 1 << 20)
+        written.info("again")
+        assert f"{lost} log records could not be written".encode() in os.read(reader, 1 << 20)
+    finally:
+        os.close(reader)
+        os.close(writer)

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import stat
+import sys
 import threading
 import time
 from importlib import import_module
@@ -221,6 +223,8 @@ class ConsoleWriter:
         """Write a record; one for which nobody is there any more is done with."""
         if not self._there:
             return True
+        if not _takes(self._descriptor):
+            return False
         try:
             _write_all(self._descriptor, b"\n" + record if self._torn else record)
         except OSError as error:
@@ -236,6 +240,21 @@ class ConsoleWriter:
     def close(self) -> None:
         """Write no more."""
         self._there = False
+
+
+if sys.platform == "win32":
+
+    def _takes(_descriptor: int) -> bool:
+        """Tell whether a write would not wait: no console of Windows can be asked."""
+        return True
+
+else:
+
+    def _takes(descriptor: int) -> bool:
+        """Tell whether a write would not wait: a pipe that nobody reads must not stop the program."""
+        asked = select.poll()
+        asked.register(descriptor, select.POLLOUT)
+        return bool(asked.poll(0))
 
 
 class FileWriter:
