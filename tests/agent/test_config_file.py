@@ -856,35 +856,6 @@ def test_clients_refused(refused):
     ]
 
 
-def test_clients_refused_together(refused):
-    """Two of one name, and one that nobody could be."""
-    text = "[[strongroom.clients]]\nname = 'a'\nuid = 1\n[[strongroom.clients]]\nname = 'a'\n"
-    assert refused(text, AGENT).split("\n") == [
-        "The names of clients must be unique; strongroom.clients[0] has it too. (strongroom.clients[1].name: got 'a', line 5)",
-        'Client "a" needs a token_file or a uid; nobody could be it. (strongroom.clients[1]: line 4)',
-    ]
-
-
-def test_client_that_no_listener_could_tell(loaded):
-    """A user id is seen on the Unix socket only."""
-    text = (
-        "[[strongroom.clients]]\nname = 'a'\nuid = 1\n[[strongroom.clients]]\nname = 'b'\nuid = 1\ntoken_file = 't'\n"
-    )
-    warning = 'c.toml: client "a" is known by its uid only, and there is no unix_socket to tell it'
-    assert loaded(text, AGENT).warnings == (warning,)
-    assert loaded(text + "[strongroom]\nunix_socket = '/x'", AGENT).warnings == ()
-
-
-def test_times_that_contradict(loaded, refused):
-    """All attempts together may not take less than one."""
-    told = "The time for all attempts (1 seconds) can't be less than that for one (2 seconds)."
-    expected = f"{told} (strongroom.total_timeout_seconds: line 1)"
-    assert refused("strongroom.total_timeout_seconds = 1", AGENT) == expected
-    told = "The time for all attempts (6 seconds) can't be less than that for one (7 seconds)."
-    expected = f"{told} (strongroom.attempt_timeout_seconds: line 1)"
-    assert refused("strongroom.attempt_timeout_seconds = 7", AGENT) == expected
-
-
 def test_value_of_a_token_file_is_never_shown(refused):
     """Somebody may have written the token itself there."""
     text = "[strongroom]\nmetrics_token_file = ['hunter2']\n[[strongroom.clients]]\nname = 'a'\ntoken_file = {x = 'hunter2'}\ntoken = 'hunter2'"

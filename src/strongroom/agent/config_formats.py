@@ -71,12 +71,12 @@ def json_(text: str) -> Document:
         SyntaxMistake: It is none, or something other than an object.
     """
     try:
-        data = json.loads(text)
+        data = _as_root(json.loads(text))
     except json.JSONDecodeError as error:
         raise SyntaxMistake(f"{error.msg} at line {error.lineno} column {error.colno}") from error
     except (ValueError, RecursionError) as error:
         raise SyntaxMistake(_first_line(error)) from error
-    return Document(_as_root(data), _json_lines(text, data))
+    return Document(data, _json_lines(text, data))
 
 
 def _json_lines(text: str, data: object) -> dict[Path, int]:
@@ -130,8 +130,6 @@ def _as_root(data: Any) -> dict[str, Any]:
         json.dumps(data, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
         raise SyntaxMistake("a lone surrogate is no character") from error
-    except RecursionError as error:
-        raise SyntaxMistake("nested too deeply") from error
     return data
 
 

@@ -9,11 +9,11 @@ import sys
 from dataclasses import fields
 from typing import Any
 
+from strongroom.agent import config_coherence
 from strongroom.agent.config import ClientRule, Config, Own, Prefetch
 from strongroom.agent.config_formats import FORMATS, SyntaxMistake
 from strongroom.agent.config_reader import Reader
-from strongroom.agent.mistakes import ConfigMistakes, Mistake, quoted, shown, shown_path
-from strongroom.agent.options import OPTIONS
+from strongroom.agent.mistakes import ConfigMistakes, Mistake, quoted, shown_path
 from strongroom.errors import StrongroomError
 
 TYPE_CHECKING = False
@@ -51,10 +51,10 @@ def load(path: str, generation: Generation) -> Config:
         told = f"{error.message} in {file}" if generation.converts else f"Failed to parse config: {error.message}"
         raise _alone(path, told, generation) from error
     reader = Reader(document, file, generation)
-    _check_together(reader)
+    config_coherence.check(reader)
     if reader.mistakes:
         raise ConfigMistakes(place, reader.mistakes, is_numbered=generation.numbered_mistakes)
-    return _config(reader, place, (*warnings, *_warnings(reader, place, generation)))
+    return _config(reader, place, (*warnings, *config_coherence.warnings(reader, place, generation)))
 
 
 def _alone(path: str, told: str, generation: Generation) -> ConfigMistakes:
@@ -124,62 +124,6 @@ def _relative(path: str) -> str:
         return os.path.relpath(path)
     except ValueError:  # another drive
         return path
-
-
-# What no option tells alone.
-
-
-def _check_together(reader: Reader) -> None:
-    values = reader.values
-    _check_times(reader)
-    clients = values.get("strongroom.clients", ())
-    names: dict[str, Path] = {}
-    for index, client in enumerate(clients if isinstance(clients, tuple) else ()):
-        place: Path = ("strongroom", "clients", index)
-        name = client["name"]
-        if name in names:
-            reader.refuse(
-                (*place, "name"),
-                f"The names of clients must be unique; {shown_path(names[name])} has it too.",
-                shown(name),
-            )
-        names.setdefault(name, place)
-        if client["token_file"] is None and client["uid"] is None:
-            reader.refuse(place, f"Client {quoted(name)} needs a token_file or a uid; nobody could be it.")
-
-
-def _check_times(reader: Reader) -> None:
-    default = Own()
-    attempt = reader.values.get("strongroom.attempt_timeout_seconds", default.attempt_timeout_seconds)
-    total = reader.values.get("strongroom.total_timeout_seconds", default.total_timeout_seconds)
-    if isinstance(attempt, float) and isinstance(total, float) and total < attempt:
-        key = (
-            "total_timeout_seconds"
-            if "strongroom.total_timeout_seconds" in reader.values
-            else "attempt_timeout_seconds"
-        )
-        told = f"The time for all attempts ({total:g} seconds) can't be less than that for one ({attempt:g} seconds)."
-        reader.refuse(("strongroom", key), told)
-
-
-def _warnings(reader: Reader, file: str, generation: Generation) -> tuple[str, ...]:
-    found = []
-    if not reader.is_nested and not generation.converts:
-        moved = [option for option in OPTIONS if option.nested and option.name in reader.values]
-        if moved:
-            listed = ", ".join(f"{option.name} is now {option.nested}" for option in moved)
-            found.append(f"{file}: the flat form of the configuration file is deprecated: {listed}")
-    section = (reader.data.get("capabilities") or {}).get("acm")
-    if section is not None and section.get("enabled") is not False:
-        found.append(f"{file}: certificates are not exported by this version; [capabilities.acm] is ignored")
-    if reader.values.get("strongroom.unix_socket") is None:
-        clients = reader.values.get("strongroom.clients", ())
-        found += [
-            f"{file}: client {quoted(client['name'])} is known by its uid only, and there is no unix_socket to tell it"
-            for client in (clients if isinstance(clients, tuple) else ())
-            if client["token_file"] is None
-        ]
-    return tuple(found)
 
 
 # The values.

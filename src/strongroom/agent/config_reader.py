@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
+from importlib import import_module
 from typing import Any
 
 from strongroom.agent import config_values
@@ -140,7 +140,7 @@ class Reader:
 
     def _unknown(self, path: Path, known: Sequence[str]) -> None:
         key = str(path[-1])
-        near = difflib.get_close_matches(key, known, 1, 0.6)
+        near = import_module("difflib").get_close_matches(key, known, 1, 0.6)
         advice = f"did you mean '{near[0]}'?" if near else ""
         self._misunderstand(path, f"unknown field `{quoted(key)[1:-1]}`, expected {one_of(known)}", advice=advice)
 
