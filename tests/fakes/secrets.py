@@ -79,13 +79,13 @@ class Secrets(Cloud):
         self.asked: list[Asked] = []
         self._denials: list[Denial] = []
         self._edits: dict[str, list[Callable[[dict], object]]] = {}
+        self.key(ACCESS_KEY_ID, SECRET_ACCESS_KEY, user="agent", account=ACCOUNT)
 
     def reset(self) -> None:
         """Forget everything but the sessions of roles, which a program that outlives a test still holds."""
         sessions = {name: key for name, key in self.keys.items() if key.kind == "role"}
         super().reset()
         self.keys |= sessions
-        self.key(ACCESS_KEY_ID, SECRET_ACCESS_KEY, user="agent", account=ACCOUNT)
 
     # What there is. These speak to moto's memory, not over HTTP: nothing is recorded, and nothing goes wrong.
 
@@ -265,6 +265,8 @@ class Secrets(Cloud):
             self._settle(asked.about, asked.region)
         elif asked.operation == "GetSecretValue":
             self._apply_edits(said)
+        elif asked.operation == "GetParameter":
+            self._tell_selector(asked, said["Parameter"])
         elif asked.operation == "BatchGetSecretValue":
             self._judge_batch(asked, said, key)
         return Answer(200, json.dumps(said).encode(), JSON)
@@ -315,6 +317,12 @@ class Secrets(Cloud):
     def _apply_edits(self, answer: dict) -> None:
         for edit in self._edits.get(answer["Name"], ()):
             edit(answer)
+
+    def _tell_selector(self, asked: Asked, parameter: dict) -> None:
+        """AWS says by which version or label it was chosen; moto does not."""
+        _, colon, selector = asked.about.rpartition(":")
+        if colon and parameter["Name"] != asked.about and not selector.startswith("parameter/"):
+            parameter["Selector"] = f":{selector}"
 
     def _judge_batch(self, asked: Asked, said: dict, key: Key) -> None:
         """Of a batch each secret is judged alone: a missing permission is one entry of its errors."""

@@ -244,6 +244,13 @@ def test_parameters(secrets):
     assert ssm.get_parameter(Name="/a/b")["Parameter"]["Value"] == "two"
     assert ssm.get_parameter(Name="/a/b:1")["Parameter"]["Value"] == "one"
     assert ssm.get_parameter(Name="/a/b:Old")["Parameter"]["Value"] == "one"
+    told = [ssm.get_parameter(Name=name)["Parameter"] for name in ("/a/b", "/a/b:2", "/a/b:Old")]
+    assert [(parameter["Name"], parameter.get("Selector")) for parameter in told] == [
+        ("/a/b", None), ("/a/b", ":2"), ("/a/b", ":Old"),
+    ]  # fmt: skip
+    arn = told[0]["ARN"]
+    assert ssm.get_parameter(Name=arn)["Parameter"].get("Selector") is None
+    assert ssm.get_parameter(Name=f"{arn}:1")["Parameter"]["Selector"] == ":1"
     assert ssm.get_parameter(Name="safe")["Parameter"]["Value"] != "plain"
     assert ssm.get_parameter(Name="safe", WithDecryption=True)["Parameter"]["Value"] == "plain"
     assert refusal(ssm.get_parameter, Name="nothing")[:2] == (400, "ParameterNotFound")
