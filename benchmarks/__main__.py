@@ -1,5 +1,6 @@
-"""``make bench``: how long things take, as multiples of a bare interpreter. With ``--check``, exit 1 if one takes too
-long."""
+"""``make bench``: how long things take: the vault's commands as multiples of a bare interpreter, the agent's answers as
+multiples of the least that its event loop can do; and what the agent does under load while AWS fails. With ``--check``,
+exit 1 if a limit is missed."""
 
 import argparse
 import os
@@ -8,34 +9,63 @@ import sys
 import tempfile
 from pathlib import Path
 
+import soak
 import vault
 from measure import Subject, in_turn, middle
 
+import agent
 from fakes.cloud import Cloud
 from strongroom import __version__
 
 
 def main() -> int:
-    """Measure, and print the table."""
+    """Measure, and print the tables."""
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
+    parser.add_argument("what", nargs="*", help=f"what is measured (of {', '.join(TABLES)}; default: all)")
     parser.add_argument("--runs", type=int, default=21, help="how often each command is run (default: %(default)s)")
-    parser.add_argument("--check", action="store_true", help="exit 1 if a row is over its limit")
+    parser.add_argument("--rounds", type=int, default=9, help="how often each server is driven (default: %(default)s)")
+    parser.add_argument("--check", action="store_true", help="exit 1 if a row misses its limit")
     arguments = parser.parse_args()
     if sys.platform == "win32":
         parser.error("programs are started and measured as POSIX has it")
-    with tempfile.TemporaryDirectory(prefix="bench-") as path, Cloud().serve() as cloud:
-        subjects = vault.subjects(Path(path), cloud)
+    for name in arguments.what:
+        if name not in TABLES:
+            parser.error(f"there is no {name!r}")
+    python = f"{platform.python_implementation()} {platform.python_version()}"
+    print(f"strongroom {__version__}, {python}, {platform.system()} {platform.machine()}, {os.cpu_count()} cores")
+    missed = []
+    for name, measure in TABLES.items():
+        if name in arguments.what or not arguments.what:
+            with tempfile.TemporaryDirectory(prefix="bench-") as path:
+                missed += measure(Path(path), arguments)
+            print(flush=True)
+    return 1 if arguments.check and missed else 0
+
+
+def of_vault(path: Path, arguments: argparse.Namespace) -> list[str]:
+    with Cloud().serve() as cloud:
+        subjects = vault.subjects(path, cloud)
         in_turn(subjects, max(arguments.runs, 1))
-    over = print_table(subjects)
-    return 1 if arguments.check and over else 0
+    return print_table(subjects)
+
+
+def of_agent(path: Path, arguments: argparse.Namespace) -> list[str]:
+    return agent.print_table(agent.measure(path, max(arguments.rounds, 1)))
+
+
+def of_soak(path: Path, _arguments: argparse.Namespace) -> list[str]:
+    report = soak.soak(path, soak.Load())
+    report.print()
+    return list(report.troubles)
+
+
+TABLES = {"vault": of_vault, "agent": of_agent, "soak": of_soak}
 
 
 def print_table(subjects: list[Subject]) -> list[str]:
     """Print it; returns the names of the rows that are over their limits."""
     by_name = {subject.name: subject for subject in subjects}
     bare = by_name[vault.BARE]
-    python = f"{platform.python_implementation()} {platform.python_version()}"
-    print(f"strongroom {__version__}, {python}, {platform.system()} {platform.machine()}, {os.cpu_count()} cores")
     print(f"{len(bare.runs)} runs of each, in turn; x: median of the ratios to the bare interpreter of the same turn")
     print()
     print(f"{'':42}{'wall ms':>8}{'wall x':>8}  {'quartiles':14}{'CPU x':>7}{'peak MB':>9}  limit")
