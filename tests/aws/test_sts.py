@@ -221,3 +221,44 @@ def test_an_answer_without_credentials(aws, cloud, result, reason):
         sts.assume_role(aws, KEY, role_arn=ROLE, duration_seconds=3600)
     assert caught.value.message == f"sts AssumeRole of {ROLE} was answered without credentials: {reason}"
     assert caught.value.hint == "check endpoint_url"
+
+
+# What the agent asks
+
+
+class Answering:
+    """A chain that gives one answer and notes what was asked."""
+
+    def __init__(self, answer):
+        self.answer = answer
+        self.calls = []
+
+    def call(self, service, operation, members, **settings):
+        self.calls.append((service, operation, members, settings))
+        return self.answer
+
+
+def test_a_role_without_settings():
+    """Its ARN and the session's name are sent, nothing else; the time comes as text here."""
+    fields = {"AccessKeyId": "ASIA", "SecretAccessKey": "s", "SessionToken": "t", "Expiration": "2026-11-22T02:38:17Z"}
+    chain = Answering({"Credentials": fields})
+    got = sts.assume_role_plainly(chain, "eu-west-1", KEY, role_arn=ROLE, session_name="me")
+    assert got == Credentials("ASIA", "s", "t", int(parse_time("2026-11-22T02:38:17Z")))
+    sent = {"RoleArn": ROLE, "RoleSessionName": "me"}
+    assert chain.calls == [("sts", "AssumeRole", sent, {"region": "eu-west-1", "credentials": KEY})]
+
+
+def test_a_role_without_credentials():
+    """Some server answered in AWS's format and gave nothing."""
+    with pytest.raises(AwsUnreachable) as caught:
+        sts.assume_role_plainly(Answering({}), "eu-west-1", KEY, role_arn=ROLE, session_name="me")
+    assert caught.value.message == (
+        f"sts AssumeRole of {ROLE} was answered without credentials: the credentials have no AccessKeyId"
+    )
+
+
+def test_who_we_are():
+    """The account is all that is of interest."""
+    chain = Answering({"Account": "111111111111", "Arn": "a"})
+    assert sts.get_caller_identity(chain, "eu-west-1", KEY) == "111111111111"
+    assert chain.calls == [("sts", "GetCallerIdentity", {}, {"region": "eu-west-1", "credentials": KEY})]

@@ -127,7 +127,7 @@ class Chain:
     def _find_region(self) -> str | None:
         try:
             found = (
-                self._session.get_config_variable("region")
+                self._session.get_scoped_config().get("region")
                 or botocore.utils.IMDSRegionProvider(self._session, environ=self._environ).provide()
             )
         except botocore.exceptions.BotoCoreError:
@@ -171,9 +171,7 @@ class Chain:
         """
         name = f"{service} {operation}"
         if not region:
-            raise CallFailed(
-                "region", f"{name}: no region: set region in the config file, AWS_REGION, or the profile's"
-            )
+            raise CallFailed("region", f"{name}: no region: set AWS_REGION, or region in a config file")
         try:
             method = getattr(self._client(service, region, patient=patient), _METHODS[operation])
             with self._signer.signing(credentials):
@@ -353,8 +351,8 @@ class _Own:
         seen = self._tries
         with self._lock:
             if self._found is None and self._tries == seen:
-                self._tries += 1
                 self._found, self._why = self._look()
+                self._tries += 1
             found, why = self._found, self._why
         if found is None:
             raise _again(why)
@@ -485,10 +483,8 @@ def _refused(name: str, error: Any) -> CallFailed:
         code, said = answer.get("Error", {}).get("Code", ""), answer.get("Error", {}).get("Message")
         if code.isdigit():  # botocore's, in place of a code
             code, said = "", None
-    shown = (
-        f"{name} was refused with HTTP status {status} ({code or 'no code'}): {_one_line(said or 'no reason given')}"
-    )
-    return CallFailed("refused", shown, status=status, code=code, said=said)
+    words = f"{name} was refused with HTTP status {status} ({code or 'no code'}): "
+    return CallFailed("refused", words + _one_line(said or "no reason given"), status=status, code=code, said=said)
 
 
 def _one_line(text: object) -> str:
