@@ -33,6 +33,14 @@ def standing(secrets, _standing):
     return _standing
 
 
+@pytest.fixture(scope="module")
+def hasty(tmp_path_factory, _secrets_server):
+    """An agent that does not wait long for AWS."""
+    own = {"attempt_timeout_seconds": 0.4, "total_timeout_seconds": 1}
+    with Agent(tmp_path_factory.mktemp("hasty"), _secrets_server, word="sm", env=ONCE, own=own) as agent:
+        yield agent
+
+
 @pytest.fixture
 def name(secrets):
     secrets.role(ROLE)
@@ -174,14 +182,15 @@ def test_a_role_that_may_not_be_assumed(standing, secrets, name):
     ],
     ids=["throttled", "500", "silence", "page"],
 )
-def test_an_sts_in_trouble(agent, secrets, name, trouble, expected):
+def test_an_sts_in_trouble(hasty, secrets, trouble, expected):
     """An outage of STS is told as one, not as a denial: it is not the role that is wrong."""
-    running = agent(word="sm", env=ONCE, own={"attempt_timeout_seconds": 0.4, "total_timeout_seconds": 1})
+    role, name = role_arn(secrets.name("role")), secrets.create()
+    secrets.role(role)
     trouble(secrets)
-    reply = running.get(name, roleArn=ROLE)
+    reply = hasty.get(name, roleArn=role)
     assert reply.status in expected
     assert "AccessDenied" not in reply.text
-    assert running.get(name, roleArn=ROLE).value == "hunter2"
+    assert hasty.get(name, roleArn=role).value == "hunter2"
 
 
 def test_many_first_requests_as_one_role(standing, secrets):
@@ -338,10 +347,10 @@ def test_a_tag_that_nothing_has(agent, secrets):
     assert "nothing-has-it" in next(line for line in running.log.splitlines() if " WARN " in line)
 
 
-@pytest.mark.parametrize(("size", "ratio", "expected"), [(50, 0.58, 29), (90, 0.7, 63), (1, 0.1, 1), (10, 1.0, 10)])
+@pytest.mark.parametrize(("size", "ratio", "expected"), [(50, 0.58, 29), (1, 0.1, 1)])
 def test_how_much_is_fetched(agent, secrets, size, ratio, expected):
     """A part of the cache: size times ratio, in the numbers of the original."""
-    names = [secrets.create() for _ in range(min(size + 1, 70))]
+    names = [secrets.create() for _ in range(size + 1)]
     running = started(
         agent, cache_size=size, prefetch={"secrets": listed(*names), "cache_buffer_ratio": ratio},
     )  # fmt: skip

@@ -85,16 +85,15 @@ def test_a_closed_stdout(agent, known, log_to_file):
 
 
 @posix
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("word", WORDS)
-def test_signals_end_it(tmp_path, secrets, word, number):
+@pytest.mark.parametrize(("word", "name_of_signal"), [("agent", "SIGTERM"), ("agent", "SIGINT"), ("sm", "SIGTERM")])
+def test_signals_end_it(tmp_path, secrets, word, name_of_signal):
     """At once, with 0, with a last record; a request under way is answered first."""
     name = secrets.create()
     with Agent(tmp_path, secrets, word=word) as running, running.wire() as wire, running.wire() as idle:
         gate = secrets.hold("GetSecretValue")
         wire.get(f"{SECRET}{name}")
         gate.wait_for(1)
-        running.signal(number)
+        running.signal(getattr(signal, name_of_signal))
         running.wait_for_log("shutting down")
         assert idle.is_ended()
         gate.release()
@@ -120,10 +119,9 @@ def test_no_token_for_the_newer_kind(failing):
     [
         ({"AWS_TOKEN": None, "AWS_SESSION_TOKEN": "s"}, "s", "a"),
         ({"AWS_TOKEN": "a", "AWS_SESSION_TOKEN": "s"}, "a", "s"),
-        ({"AWS_TOKEN": None, "AWS_CONTAINER_AUTHORIZATION_TOKEN": "c"}, "c", "a"),
-        ({"AWS_TOKEN": "FILE:///x"}, "FILE:///x", "x"),
+        ({"AWS_TOKEN": "FILE:///x", "AWS_CONTAINER_AUTHORIZATION_TOKEN": "c"}, "FILE:///x", "c"),
     ],
-    ids=["second", "first-of-two", "third", "no-file"],
+    ids=["second", "first-of-two", "no-file"],
 )
 def test_which_variable(agent, env, good, bad):
     """The first that is set; only a small ``file://`` names a file."""
@@ -233,8 +231,8 @@ def test_credentials_are_checked_once(agent, secrets, word):
 
 
 @pytest.mark.parametrize("word", WORDS)
-def test_credentials_that_are_refused(failing, secrets, word):
-    """It does not start, and says why."""
+def test_credentials_that_are_refused(failing, word):
+    """It does not start, and says why, both kinds with ``Error:`` in front."""
     told = failing(word=word, env={"AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE"})
     assert told.startswith("Error: ")
     assert "InvalidClientTokenId" in told
@@ -286,10 +284,8 @@ def test_no_check_and_no_region(agent, known):
 @pytest.mark.parametrize(
     ("settings", "env", "region"),
     [
-        ({}, {}, REGION),
         ({}, {"AWS_REGION": None, "AWS_DEFAULT_REGION": "eu-west-2"}, "eu-west-2"),
         ({}, {"AWS_DEFAULT_REGION": "eu-west-2"}, REGION),
-        ({"region": "eu-west-1"}, {}, "eu-west-1"),
         ({"region": "eu-west-1"}, NO_REGION, "eu-west-1"),
     ],
 )
@@ -383,7 +379,7 @@ def test_a_credentials_file_that_changes(agent, secrets, known, file):
 
 
 @posix
-@pytest.mark.parametrize(("mode", "is_told"), [(0o644, True), (0o640, True), (0o600, False), (0o400, False)])
+@pytest.mark.parametrize(("mode", "is_told"), [(0o644, True), (0o600, False)])
 def test_modes_of_the_credentials_file(agent, known, file, mode, is_told):
     """One that others may read is used, with a warning."""
     file.write(mode=mode)
@@ -437,7 +433,7 @@ def test_the_log_file(agent, known, word):
     assert len(lines) == len(before.splitlines()) + 1
 
 
-@pytest.mark.parametrize("level", ["none", "NONE", "error", "Debug"])
+@pytest.mark.parametrize("level", ["NONE", "error", "Debug"])
 def test_levels(agent, known, level):
     """From debug to none, in any case."""
     running = agent(log_level=level)
@@ -467,13 +463,12 @@ def test_a_log_that_is_moved_away(agent, known):
     running.wait_for_log("Configuration reloaded")
 
 
-@pytest.mark.parametrize("level", ["debug", "info"])
-def test_no_secret_in_the_log(agent, secrets, level):
-    """At no level, whatever happens: no value, no token, no key."""
+def test_no_secret_in_the_log(agent, secrets):
+    """Not even at debug, whatever happens: no value, no token, no key."""
     canary = "canary-4711-value"
     name, bad = secrets.create(value=canary), secrets.create(value=canary)
     secrets.edit(bad, lambda answer: answer.update(CreatedDate="not a date", VersionStages=7))
-    running = agent(log_level=level, env=ONCE, own={"access_log": True})
+    running = agent(log_level="debug", env=ONCE, own={"access_log": True})
     running.get(name)
     running.get(name, refreshNow="true")
     running.get(bad)
