@@ -167,24 +167,25 @@ def many(visit: Visit) -> Awaitable[Answer]:
 
 async def _many(visit: Visit, items: list[tuple[str | None, SecretQuery | HttpError]]) -> Answer:
     room = asyncio.Semaphore(BATCH_AT_ONCE)
-    service = visit.app.service
 
-    async def one(query: SecretQuery | HttpError) -> bytes | HttpError:
-        if isinstance(query, HttpError):
-            return query
+    async def one(query: SecretQuery) -> bytes | HttpError:
         try:
             ask = Ask("secret", query.role_arn, query.id, query.version_id, query.version_stage)
             visit.check(ask)
-            served = service.at_once(ask, force=query.refresh_now, rejected=None)
+            served = _at_once(visit, ask, force=query.refresh_now)
             if served is None:
                 async with room:
-                    served = await service.ask(ask, force=query.refresh_now)
+                    served = await visit.app.service.ask(ask, force=query.refresh_now)
             return visit.open(ask, served).record.body
         except HttpError as error:
             return error
 
-    results = await asyncio.gather(*(one(query) for _, query in items))
-    body = batch_body([(secret_id, result) for (secret_id, _), result in zip(items, results, strict=True)])
+    # What stands in the list several times is asked for once.
+    queries = list(dict.fromkeys(query for _, query in items if isinstance(query, SecretQuery)))
+    found = dict(zip(queries, await asyncio.gather(*map(one, queries)), strict=True))
+    body = batch_body(
+        (secret_id, query if isinstance(query, HttpError) else found[query]) for secret_id, query in items
+    )
     return Answer(200, body, content_type=CONTENT_TYPE, headers=NO_STORE, outcome="batch")
 
 
@@ -192,7 +193,7 @@ def invalidate(visit: Visit) -> Answer:
     """Forget a secret, so that the next request asks AWS."""
     secret_id, role_arn = invalidation(visit.request.query)
     visit.secret_id = secret_id
-    if secret_id == "*":
+    if secret_id == "*":  # noqa: S105 - it stands for all
         if visit.client is None or not visit.client.unrestricted:
             raise visit.forbidden("forget all secrets")
     else:
@@ -208,12 +209,9 @@ def _serve(
     visit: Visit, ask: Ask, json_key: str | None, *, force: bool, rejected: str | None
 ) -> bytes | Answer | Awaitable[Answer]:
     app = visit.app
-    served = app.service.at_once(ask, force=force, rejected=rejected)
+    served = _at_once(visit, ask, force=force, rejected=rejected)
     if served is None:
-        app.metrics.misses += 1
-        return _serve_later(visit, ask, json_key, force=force or rejected is not None)
-    if isinstance(served, Served) and served.outcome == "hit":
-        app.metrics.hits += 1
+        return _serve_later(visit, ask, json_key, force=force, is_hint=rejected is not None)
     response = _respond(visit, visit.open(ask, served), json_key)
     if isinstance(response, Answer):
         return response
@@ -225,8 +223,19 @@ def _serve(
     return response.response
 
 
-async def _serve_later(visit: Visit, ask: Ask, json_key: str | None, *, force: bool) -> Answer:
-    served = visit.open(ask, await visit.app.service.ask(ask, force=force))
+def _at_once(visit: Visit, ask: Ask, *, force: bool, rejected: str | None = None) -> Served | Failure | None:
+    """What can be said without asking AWS, and counted so."""
+    app = visit.app
+    served = app.service.at_once(ask, force=force, rejected=rejected)
+    if served is None:
+        app.metrics.misses += 1
+    elif isinstance(served, Served) and served.outcome == "hit":
+        app.metrics.hits += 1
+    return served
+
+
+async def _serve_later(visit: Visit, ask: Ask, json_key: str | None, *, force: bool, is_hint: bool) -> Answer:
+    served = visit.open(ask, await visit.app.service.ask(ask, force=force, is_hint=is_hint))
     response = _respond(visit, served, json_key)
     return response if isinstance(response, Answer) else _whole(response, b"", served.outcome)
 

@@ -63,12 +63,14 @@ class Served(NamedTuple):
 class _Flight:
     """One call to AWS, and those who wait for it."""
 
-    __slots__ = ("following", "future")
+    __slots__ = ("following", "future", "is_late")
 
     def __init__(self, future: asyncio.Future[Record | Failure]) -> None:
         self.future = future
         # Who needs an answer younger than this one's waits for a call that begins after it.
         self.following: asyncio.Future[Record | Failure] | None = None
+        # What it brings was forgotten while it was under way: it is for those who wait already, and is not kept.
+        self.is_late = False
 
 
 class Service:
@@ -125,7 +127,7 @@ class Service:
         self.cache.most_bytes = config.own.max_bytes
         self._refusals.clear()
         for record in self.cache:
-            record.fresh_until = record.fetched_at + self._ttl(record.asked, record.name)
+            record.fresh_until = record.fetched_at + self._ttl(record.asked, record.name, record.arn)
             record.stay_calm(min(record.calm_until, record.fresh_until, now))
 
     # Reading.
@@ -153,18 +155,19 @@ class Service:
             return stale
         return None
 
-    async def ask(self, ask: Ask, *, force: bool) -> Served | Failure:
+    async def ask(self, ask: Ask, *, force: bool, is_hint: bool = False) -> Served | Failure:
         """Ask AWS, together with whoever asks for the same; in an outage fall back on what is cached.
 
         Args:
             ask: What is wanted.
             force: Whether only an answer counts that AWS gives from now on.
+            is_hint: The same, but what is cached will do if AWS cannot say.
         """
         key = self.cache.key(ask)
-        force = force or self._ttl(ask.id, None) == 0
+        force = force or self._ttl(ask.id) == 0
         try:
             async with asyncio.timeout(self.config.own.total_timeout_seconds):
-                outcome = await asyncio.shield(self._join(ask, key, force=force))
+                outcome = await asyncio.shield(self._join(ask, key, force=force or is_hint))
         except TimeoutError:
             outcome = Failure(504, "TimeoutError", "Timeout", kind="transient", reason="AWS did not answer in time")
             self.log.warn(f"{ask.id}: {outcome.reason}")
@@ -189,6 +192,12 @@ class Service:
             secret: What came.
             order: When AWS was asked: a number of `next_order`; 0 gives way to any.
         """
+        record = self._record(ask, secret, order)
+        if record.fresh_until == record.fetched_at:
+            return record  # always fresh: nothing is kept
+        return self.cache.keep(ask, record)
+
+    def _record(self, ask: Ask, secret: Secret | Parameter, order: int) -> Record:
         now = self.clock()
         body = secret.body()
         etag = self.etag(body)
@@ -199,13 +208,11 @@ class Service:
         record.etag = etag
         record.arn, record.name = secret.arn, secret.name
         record.version_id = getattr(secret, "version_id", None)
-        ttl = self._ttl(ask.id, secret.name)
+        ttl = self._ttl(ask.id, secret.name, secret.arn)
         record.fetched_at = now
         record.fresh_until = now + ttl
         record.calm_until = now + ttl * (AHEAD_FROM + (AHEAD_TO - AHEAD_FROM) * self.random())
-        if ttl == 0:
-            return record  # always fresh: nothing is kept
-        return self.cache.keep(ask, record)
+        return record
 
     def etag(self, body: bytes) -> bytes:
         """What tells this body from others, and nothing else to whoever does not know our key."""
@@ -224,12 +231,16 @@ class Service:
 
     def forget(self, role_arn: str | None, text: str) -> int:
         """Forget a secret by any of its names, and what AWS said against it; returns how many records went."""
+        names = {text, self.cache.key(Ask("secret", role_arn, text))[2]}
+        for key, flight in self._flights.items():
+            if text == "*" or (key[1] == role_arn and key[2] in names):
+                flight.is_late = True
         if text == "*":
             count = len(self.cache)
             self.cache.clear()
             self._refusals.clear()
             return count
-        for key in [key for key in self._refusals if key[1] == role_arn and key[2] == text]:
+        for key in [key for key in self._refusals if key[1] == role_arn and key[2] in names]:
             del self._refusals[key]
         return self.cache.remove_secret(role_arn, text)
 
@@ -249,7 +260,7 @@ class Service:
         flight = self._flights.get(key)
         if flight is None:
             return self._take_off(ask, key, self.loop.create_future())
-        if not force:
+        if not force and not flight.is_late:
             return flight.future
         if flight.following is None:
             flight.following = self.loop.create_future()
@@ -301,8 +312,15 @@ class Service:
             outcome: Record | Failure = Failure(500, "InternalFailure", "", kind="other", reason=type(error).__name__)
         else:
             came = done.result()
-            outcome = self._fail(ask, key, came) if isinstance(came, Failure) else self.keep(ask, came, order)
+            if isinstance(came, Failure):
+                outcome = self._fail(ask, key, came)
+            elif flight.is_late:
+                outcome = self._record(ask, came, order)
+            else:
+                outcome = self.keep(ask, came, order)
         if isinstance(outcome, Record):
+            outcome = outcome.apart()
+        if isinstance(outcome, Record) or flight.is_late:
             self._refusals.pop(key, None)
         flight.future.set_result(outcome)
         if flight.following is not None:
@@ -315,7 +333,7 @@ class Service:
         if failure.kind in {"denied", "gone"}:
             if record is not None:
                 self.cache.remove(record.key)
-            if self.config.own.negative_ttl_seconds and self._ttl(ask.id, None):
+            if self.config.own.negative_ttl_seconds and self._ttl(ask.id):
                 while len(self._refusals) >= MOST_REFUSALS:
                     del self._refusals[next(iter(self._refusals))]
                 self._refusals[key] = now + self.config.own.negative_ttl_seconds, failure
@@ -339,9 +357,10 @@ class Service:
     def _may_force(self, record: Record, now: float) -> bool:
         return now >= record.forced_at + self.config.own.rejected_interval_seconds
 
-    def _ttl(self, text: str, name: str | None) -> int:
+    def _ttl(self, *names: str | None) -> int:
+        """How long a secret of these names is served from the cache."""
         for pattern, seconds in self._ttls:
-            if fits(pattern, text) or fits(pattern, name or ""):
+            if any(fits(pattern, name or "") for name in names):
                 return seconds
         return self.config.ttl_seconds
 
