@@ -242,6 +242,8 @@ class Desk:
             answer = self._lead(visit)
         except HttpError as error:
             answer = self.app.error(error)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the others go on
+            answer = self._broken(visit, error)
         if isinstance(answer, (bytes, Answer)):
             self._note(visit, answer)
             return answer
@@ -252,8 +254,15 @@ class Desk:
             answer = await coming
         except HttpError as error:
             answer = self.app.error(error)
+        except Exception as error:  # noqa: BLE001 - as in `answer`
+            answer = self._broken(visit, error)
         self._note(visit, answer)
         return answer
+
+    def _broken(self, visit: Visit, error: Exception) -> Answer:
+        """A mistake of ours. Its type and place are told, never its text, which may hold anything."""
+        self.app.log.error(f"Internal error - {type(error).__name__} {_place(error)}; {_described(visit)}")
+        return self.app.error(HttpError(500, "", "InternalFailure"))
 
     def _note(self, visit: Visit, answer: bytes | Answer) -> None:
         app = self.app
@@ -323,6 +332,14 @@ class Desk:
         token = self.app.metrics_token
         known = [hmac.compare_digest(token, value) for value in values if value is not None and token is not None]
         return visit.client is not None or any(known)
+
+
+def _place(error: Exception) -> str:
+    """The line that raised it."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return f"in {trace.tb_frame.f_code.co_name}, line {trace.tb_lineno}" if trace is not None else ""
 
 
 def _described(visit: Visit) -> str:
