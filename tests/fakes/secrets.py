@@ -176,13 +176,15 @@ class Secrets(Cloud):
         """Give back what `deny` took."""
         self._denials.clear()
 
-    def parameter(self, name: str, value: str, kind: str = "String", labels: tuple[str, ...] = ()) -> None:
+    def parameter(
+        self, name: str, value: str, kind: str = "String", labels: tuple[str, ...] = (), *, region: str = REGION
+    ) -> None:
         """Put a parameter, or its next version."""
         from moto.ssm.models import ssm_backends
 
         with self._lock:
-            self._backend(REGION)  # moto is there from then on
-            backend = ssm_backends[ACCOUNT][REGION]
+            self._backend(region)  # moto is there from then on
+            backend = ssm_backends[ACCOUNT][region]
             made = backend.put_parameter(
                 name=name, description="", value=value, parameter_type=kind, allowed_pattern=None, keyid="alias/aws/ssm",
                 overwrite=True, tags=[], data_type="text", tier="Standard", policies=None,
