@@ -132,9 +132,10 @@ class Report:
     troubles: dict[str, list[str]] = field(default_factory=lambda: collections.defaultdict(list))
 
     def halves(self) -> tuple[float, float] | None:
-        """The memory in the two halves, without the first fifth of the time, in which caches and pools fill."""
+        """The memory in the two halves, without the first fifth of the time, in which caches and pools fill; None if the
+        time was too short to tell."""
         settled = self.memory[len(self.memory) // 5 :]
-        if len(settled) < 4:
+        if len(settled) < 12:
             return None
         middle = len(settled) // 2
         return statistics.median(settled[:middle]), statistics.median(settled[middle:])
