@@ -31,7 +31,22 @@ def log():
 
 
 @pytest.fixture
-def made(log, monkeypatch, secrets):
+def metrics():
+    """What was counted: operation and code."""
+    counted = []
+
+    class Metrics:
+        def called(self, operation, code, seconds):
+            assert 0 <= seconds < 60
+            counted.append((operation, code))
+
+    made = Metrics()
+    made.counted = counted
+    return made
+
+
+@pytest.fixture
+def made(log, metrics, monkeypatch, secrets):
     """Make an upstream in the environment of the fake AWS, with one attempt for each call unless told otherwise."""
     for name, value in (secrets.environ | {"AWS_MAX_ATTEMPTS": "1"}).items():
         monkeypatch.setenv(name, value)
@@ -40,7 +55,7 @@ def made(log, monkeypatch, secrets):
     def make(word="sm", environ=None, **settings):
         for name, value in (environ or {}).items():
             monkeypatch.delenv(name) if value is None else monkeypatch.setenv(name, value)
-        ups.append(Upstream(Config(**settings), GENERATIONS[word], os.environ, log, None))
+        ups.append(Upstream(Config(**settings), GENERATIONS[word], os.environ, log, metrics))
         return ups[-1]
 
     yield make
@@ -571,6 +586,59 @@ def test_a_parameter(up, secrets):
 
 
 # Life
+
+
+def test_what_is_counted(up, secrets, metrics):
+    """What we ask for ourselves, by its outcome; secrets are counted by those who ask for them."""
+    secrets.role(ROLE)
+    up.identity()
+    up.secrets(ROLE, ["nosuch"])
+    up.tagged(ROLE, "t", 1)
+    told(up.secret, None, "nosuch")
+    secrets.fail("AssumeRole", code="Throttling", status=400)
+    told(up.secret, f"{ROLE}-2", "nosuch")
+    assert metrics.counted == [
+        ("GetCallerIdentity", ""),
+        ("AssumeRole", ""),
+        ("BatchGetSecretValue", ""),
+        ("BatchGetSecretValue", ""),
+        ("AssumeRole", "Throttling"),
+    ]
+
+
+def test_how_many_roles_there_are(up, secrets):
+    """None before anything is loaded."""
+    assert up.roles == 0
+    secrets.role(ROLE)
+    told(up.secret, ROLE, "nosuch")
+    told(up.secret, f"{ROLE}-2", "nosuch")
+    assert up.roles == 1
+
+
+def test_a_session_that_aws_refuses(up, secrets, monkeypatch):
+    """The role is assumed anew, and the call made again."""
+    secrets.role(ROLE)
+    name = secrets.create()
+    assert up.secret(ROLE, name).name == name
+    monkeypatch.setattr("strongroom.agent.roles.RETRY_SECONDS", -1)
+    secrets.fail(GET, code="ExpiredTokenException", status=400)
+    assert up.secret(ROLE, name).name == name
+    assert (secrets.actions, secrets.gets(name)) == (["AssumeRole", "AssumeRole"], 3)
+
+
+def test_the_end_while_it_is_loaded(made, monkeypatch, tmp_path):
+    """It does not wait; what was begun is ended as soon as it is there."""
+    up = made(credentials_file_path=str(tmp_path / "none"))
+    real = up._load
+
+    def load():
+        loaded = real()
+        up.close()
+        return loaded
+
+    monkeypatch.setattr(up, "_load", load)
+    assert told(up.load) == (*INTERNAL, "transient", False)
+    assert (up._aws, up._file) == (None, None)
 
 
 def test_after_the_end(up):

@@ -5,6 +5,8 @@ import sys
 import threading
 from contextlib import contextmanager
 
+import botocore.credentials
+import botocore.exceptions
 import botocore.loaders
 import botocore.session
 import pytest
@@ -183,6 +185,20 @@ def test_an_instance_that_does_not_tell_its_region(env, made, wire, monkeypatch)
     wire.answers = [http(200, b"token"), http(200, b"ap-south-2b")]
     assert chain.region == "ap-south-2"
     assert len(wire.requests) == asked + 2
+
+
+def test_something_else_at_the_address_of_the_instance_metadata(env, made, wire, monkeypatch):
+    """Is like nothing; an address that is none is a mistake."""
+    monkeypatch.delenv("AWS_EC2_METADATA_DISABLED")
+    env(AWS_EC2_METADATA_SERVICE_ENDPOINT=wire.url)
+    wire.answers = [http(400, b"what?")]
+    assert made().region is None
+    env(AWS_EC2_METADATA_SERVICE_ENDPOINT="nonsense")
+    error = failed(made)
+    assert (error.cause, error.message) == (
+        "credentials",
+        "AWS's settings cannot be used: Invalid endpoint EC2 Instance Metadata endpoint: nonsense",
+    )
 
 
 def test_without_a_region_nothing_is_asked(made, wire):
@@ -544,116 +560,29 @@ def test_a_config_file_that_is_none(env, made, tmp_path):
     assert str(config) in error.message
 
 
-class Chains:
-    """A chain of credentials that finds what it is told."""
+class Broken:
+    """Credentials that cannot be refreshed."""
 
-    def __init__(self, *found):
-        self.found = list(found)
-        self.looks = 0
-        self.gate = threading.Event()
-        self.gate.set()
-
-    def load_credentials(self):
-        self.looks += 1
-        self.gate.wait(30)
-        found = self.found.pop(0) if len(self.found) > 1 else self.found[0]
-        if isinstance(found, Exception):
-            raise found
-        return found
-
-
-class Found:
-    def __init__(self, key_id):
-        self.key_id = key_id
+    def __init__(self, error):
+        self.error = error
 
     def get_frozen_credentials(self):
-        if isinstance(self.key_id, Exception):
-            raise self.key_id
-        return module.botocore.credentials.ReadOnlyCredentials(self.key_id, "s", "t")
+        raise self.error
 
 
-class Turnstile:
-    """A lock that tells how many came to it."""
-
-    def __init__(self):
-        self._lock = threading.Lock()
-        self._came = threading.Semaphore(0)
-
-    def __enter__(self):
-        self._came.release()
-        self._lock.acquire()
-
-    def __exit__(self, *_):
-        self._lock.release()
-
-    def wait_for(self, number):
-        for _ in range(number):
-            assert self._came.acquire(timeout=30)
-
-
-@pytest.mark.parametrize(("found", "outcome"), [("A", "A"), (None, "credentials"), (OSError("x"), "credentials")])
-def test_those_who_wait_share_one_look(found, outcome):
-    """A look may take seconds; those who came meanwhile do not repeat it."""
-    chains = Chains(Found(found) if isinstance(found, str) else found)
-    chains.gate.clear()
-    own = module._Own(chains, lambda: 0.0)
-    own._lock = Turnstile()
-    outcomes = []
-
-    def ask():
-        try:
-            outcomes.append(own.current().access_key_id)
-        except CallFailed as error:
-            outcomes.append(error.cause)
-
-    threads = [threading.Thread(target=ask) for _ in range(5)]
-    for thread in threads:
-        thread.start()
-    own._lock.wait_for(5)
-    chains.gate.set()
-    for thread in threads:
-        thread.join()
-    assert (outcomes, chains.looks) == ([outcome] * 5, 1)
-
-
-def test_credentials_that_aws_refuses_are_looked_for_anew():
-    """Who was refused with older ones takes those that are there; the others look, but not all the time."""
-    chains = Chains(Found("A"), Found("B"), Found("B"), Found("C"))
-    now = [0.0]
-    own = module._Own(chains, lambda: now[0])
-    first = own.current()
-    assert own.renew(first)
-    second = own.current()
-    assert (first.access_key_id, second.access_key_id) == ("A", "B")
-    assert own.renew(first)
-    assert chains.looks == 2
-    assert not own.renew(second)
-    assert chains.looks == 2
-    now[0] += module.RENEWAL_SECONDS
-    assert not own.renew(second)
-    assert chains.looks == 3
-    now[0] += module.RENEWAL_SECONDS
-    assert own.renew(second)
-    assert own.current().access_key_id == "C"
-
-
-@pytest.mark.parametrize("found", [None, OSError("x")])
-def test_refused_credentials_stay_if_there_are_no_others(found):
-    """The next call may be answered otherwise."""
-    own = module._Own(Chains(Found("A"), found), lambda: 0.0)
-    first = own.current()
-    assert not own.renew(first)
-    assert own.current() == first
-
-
-def test_credentials_that_cannot_be_refreshed():
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (botocore.exceptions.CredentialRetrievalError(provider="p", error_msg="e"),
+         "Error when retrieving credentials from p: e"),
+        (OSError("hush"), "OSError"),
+    ],
+)  # fmt: skip
+def test_credentials_that_cannot_be_refreshed(made, monkeypatch, error, told):
     """The reason is told in botocore's words, that of other errors by their type alone."""
-    known = module.botocore.exceptions.CredentialRetrievalError(provider="p", error_msg="e")
-    for error, told in ((known, "Error when retrieving credentials from p: e"), (OSError("hush"), "OSError")):
-        own = module._Own(Chains(Found(error)), lambda: 0.0)
-        caught = failed(own.current)
-        assert (caught.cause, caught.message) == ("credentials", f"no credentials: {told}")
-        assert not own.renew(Credentials("A", "s", "t"))
+    monkeypatch.setattr(botocore.credentials.CredentialResolver, "load_credentials", lambda _self: Broken(error))
+    caught = failed(made().own)
+    assert (caught.cause, caught.message) == ("credentials", f"no credentials: {told}")
 
 
 # What botocore is spared

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from strongroom.agent.failure import Failure
@@ -157,10 +158,12 @@ class Upstream:
 
     def close(self) -> None:
         """Close connections, and watch the credentials file no more."""
-        with self._lock:
-            self._closed = True
-            aws, self._aws = self._aws, None
-            file, self._file = self._file, None
+        self._closed = True  # no lock: nobody waits for a load that takes its time
+        self._end()
+
+    def _end(self) -> None:
+        aws, self._aws = self._aws, None
+        file, self._file = self._file, None
         if file is not None:
             file.close()
         if aws is not None:
@@ -170,6 +173,11 @@ class Upstream:
     def region(self) -> str | None:
         """The region that is asked unless an ARN names another; None if nothing tells, or nothing is loaded yet."""
         return self._aws.chain.region if self._aws is not None else None
+
+    @property
+    def roles(self) -> int:
+        """How many roles have a session."""
+        return len(self._aws.roles) if self._aws is not None else 0
 
     def has_credentials(self) -> bool:
         """Whether there are credentials to ask with; AWS is not asked what it thinks of them.
@@ -189,10 +197,11 @@ class Upstream:
         if aws is None:
             with self._lock:
                 aws = self._aws
-                if self._closed:
-                    raise Failure(500, "InternalFailure", "", kind="transient", reason="closed")
-                if aws is None:
+                if aws is None and not self._closed:
                     aws = self._aws = self._load()
+        if aws is None or self._closed:
+            self._end()
+            raise Failure(500, "InternalFailure", "", kind="transient", reason="the agent is ending")
         return aws
 
     def _load(self) -> _Aws:
@@ -206,7 +215,9 @@ class Upstream:
             self._file.start()
             self._log.info("Skipping STS credential validation for file-based credentials")
         try:
-            return _Aws(self._config, self._generation, self._environ, self._log, self._file)
+            return _Aws(
+                self._config, self._generation, self._environ, log=self._log, metrics=self._metrics, file=self._file
+            )
         except CallFailed as error:
             raise failure_of(error) from error
 
@@ -220,7 +231,7 @@ class Upstream:
             account: str = aws.sts.get_caller_identity(aws.chain, aws.chain.region, key)
             return account
 
-        return self._ask(aws, None, ask)
+        return self._ask(aws, None, _counted(self._metrics, "GetCallerIdentity", ask))
 
     def secret(
         self, role_arn: str | None, secret_id: str, version_id: str | None = None, version_stage: str | None = None
@@ -300,7 +311,7 @@ class Upstream:
         def ask(key: Credentials) -> Any:
             return aws.secretsmanager.batch_get_secret_value(aws.chain, region, key, **what)
 
-        answer = self._ask(aws, role_arn, ask)
+        answer = self._ask(aws, role_arn, _counted(self._metrics, "BatchGetSecretValue", ask))
         # AWS always sends the labels, and if it did not there would be none.
         secrets = [aws.secret({"VersionStages": [], **value}) for value in answer.get("SecretValues", ())]
         errors = [
@@ -326,7 +337,9 @@ class _Aws:
         config: Config,
         generation: Generation,
         environ: Mapping[str, str],
+        *,
         log: Log,
+        metrics: Metrics,
         file: FileCredentials | None,
     ) -> None:
         from strongroom.agent.parameter import Parameter
@@ -349,6 +362,7 @@ class _Aws:
         )
         self.base: Source = _Own(self.chain) if file is None else file
         self.session_name = generation.role_session_name
+        self.metrics = metrics
         self.roles = Roles(config.max_roles, self._assume, log)
         self.chain.prepare("secretsmanager")
 
@@ -366,7 +380,7 @@ class _Aws:
             )
 
         try:
-            made: Credentials = _renewing(self.base, ask)
+            made: Credentials = _renewing(self.base, _counted(self.metrics, "AssumeRole", ask))
         except AwsError as error:
             failure = failure_of(error)
             if failure.kind == "transient":
@@ -397,6 +411,23 @@ class _OfRole:
 
     def renew(self, refused: Credentials) -> bool:
         return bool(self._roles.renew(self._role_arn, refused))
+
+
+def _counted(metrics: Metrics, operation: str, ask: Callable[[Credentials], T]) -> Callable[[Credentials], T]:
+    """*ask*, and a line for it in the metrics. Secrets and parameters are counted by those who ask for them."""
+
+    def counted(key: Credentials) -> T:
+        started = time.perf_counter()
+        code = ""
+        try:
+            return ask(key)
+        except AwsError as error:
+            code = failure_of(error).code
+            raise
+        finally:
+            metrics.called(operation, code, time.perf_counter() - started)
+
+    return counted
 
 
 def _renewing(source: Source, ask: Callable[[Credentials], T]) -> T:

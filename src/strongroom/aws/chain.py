@@ -28,7 +28,9 @@ import botocore.session
 import botocore.utils
 
 from strongroom import __version__
+from strongroom.aws.answers import Unreadable, read_json
 from strongroom.aws.failed import CallFailed
+from strongroom.aws.own_credentials import OwnCredentials
 from strongroom.credentials import Credentials, shown_key_id
 
 if TYPE_CHECKING:
@@ -47,9 +49,6 @@ MOST_CLIENTS = 32
 
 # Instance metadata that did not tell the region is not asked again for so long: each try may take a second.
 REGION_PATIENCE_SECONDS = 30.0
-
-# Credentials that AWS refuses are looked for anew, but not with each request that it refuses.
-RENEWAL_SECONDS = 5.0
 
 # Of the thousand services in botocore's list of endpoints: those that we and the credential chain call.
 _SERVICES = frozenset({"oidc", "portal.sso", "secretsmanager", "signin", "ssm", "sts"})
@@ -107,7 +106,8 @@ class Chain:
             if self._named:
                 # For the calls that the chain makes itself.
                 self._session.set_config_variable("region", self._named)
-            self._own = _Own(self._session.get_component("credential_provider"), now)
+            chain = self._session.get_component("credential_provider")
+            self._own = OwnCredentials(chain.load_credentials, _no_credentials, now=now)
             self._session.register_component("credential_provider", _Always(self._signer))
         except (botocore.exceptions.BotoCoreError, ValueError, OSError) as error:
             raise CallFailed("credentials", f"AWS's settings cannot be used: {_one_line(error)}") from error
@@ -130,7 +130,7 @@ class Chain:
                 self._session.get_scoped_config().get("region")
                 or botocore.utils.IMDSRegionProvider(self._session, environ=self._environ).provide()
             )
-        except botocore.exceptions.BotoCoreError:
+        except Exception:  # noqa: BLE001 - whoever answers at that address, it is not the instance metadata
             return None
         return str(found) if found else None
 
@@ -247,7 +247,7 @@ def _session(*, own_credentials: bool) -> Any:
     # A datetime has lost digits of the number that was sent.
     session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=lambda value: value)
     for service in _JSON_SERVICES:
-        session.register(f"before-parse.{service}", _read_json)
+        session.register(f"before-parse.{service}", read_json)
     return session
 
 
@@ -335,67 +335,6 @@ def _frozen(credentials: Credentials) -> Any:
     )
 
 
-class _Own:
-    """What the chain finds. Nothing found is looked for again with the next call, by one thread for all that wait."""
-
-    def __init__(self, chain: Any, now: Callable[[], float]) -> None:
-        self._chain = chain
-        self._now = now
-        self._lock = threading.Lock()
-        self._found: Any = None
-        self._tries = 0
-        self._why: CallFailed | None = None
-        self._renewed_at = float("-inf")
-
-    def current(self) -> Credentials:
-        seen = self._tries
-        with self._lock:
-            if self._found is None and self._tries == seen:
-                self._found, self._why = self._look()
-                self._tries += 1
-            found, why = self._found, self._why
-        if found is None:
-            raise _again(why)
-        return _value(found)
-
-    def renew(self, refused: Credentials) -> bool:
-        with self._lock:
-            had = self._found
-            if had is not None and self._differ(had, refused):
-                return True
-            if self._now() < self._renewed_at + RENEWAL_SECONDS:
-                return False
-            found, _ = self._look()
-            self._renewed_at = self._now()
-            if found is None:
-                return False
-            self._found = found
-            return self._differ(found, refused)
-
-    def _look(self) -> tuple[Any, CallFailed | None]:
-        try:
-            found = self._chain.load_credentials()
-        except Exception as error:  # noqa: BLE001 - a chain of many programs and servers: any of them may fail anyhow
-            return None, _no_credentials(error)
-        return found, None if found else CallFailed("credentials", "no credentials: nothing in the SDK's chain has any")
-
-    def _differ(self, found: Any, refused: Credentials) -> bool:
-        try:
-            value = _value(found)
-        except CallFailed:
-            return False
-        return (value.access_key_id, value.session_token) != (refused.access_key_id, refused.session_token)
-
-
-def _value(found: Any) -> Credentials:
-    """What botocore's *found* holds now; it may have to be refreshed for that."""
-    try:
-        frozen = found.get_frozen_credentials()
-    except Exception as error:  # noqa: BLE001 - as in `_look`
-        raise _no_credentials(error) from None
-    return Credentials(frozen.access_key or "", frozen.secret_key or "", frozen.token or "")
-
-
 def _no_credentials(error: Exception) -> CallFailed:
     """Why the chain has none. AWS's own refusal, of a role that a profile names, goes on as such."""
     if isinstance(error, botocore.exceptions.ClientError):
@@ -404,41 +343,7 @@ def _no_credentials(error: Exception) -> CallFailed:
     return CallFailed("credentials", f"no credentials: {text}")
 
 
-def _again(why: CallFailed | None) -> CallFailed:
-    """A copy: one exception must not be raised by several threads."""
-    if why is None:  # found, and lost since
-        return CallFailed("credentials", "no credentials")
-    return CallFailed(why.cause, why.message, status=why.status, code=why.code, said=why.said)
-
-
 # Answers, and what goes wrong.
-
-
-class _Unreadable(Exception):
-    """A good answer that is no JSON object. Says nothing more: it may be part of a secret."""
-
-
-def _read_json(response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: object) -> None:
-    """Look at a JSON answer before botocore does, which makes errors up where an answer has none."""
-    body = response_dict["body"]
-    try:
-        said = json.loads(body)
-    except ValueError:
-        said = None
-    if response_dict["status_code"] < 300:
-        if not isinstance(said, dict):
-            raise _Unreadable
-        return
-    told = said if isinstance(said, dict) else {}
-    header = {name.lower(): value for name, value in response_dict["headers"].items()}.get("x-amzn-errortype")
-    code = next((text for text in (header, told.get("code"), told.get("__type")) if text and isinstance(text, str)), "")
-    code = code.partition(":")[0].rpartition("#")[2]
-    texts = (told.get(name) for name in ("message", "Message", "errorMessage"))
-    message = next((text for text in texts if isinstance(text, str)), None)
-    customized_response_dict["Told"] = code, message if code else None, body
-    # What botocore decides by about trying again.
-    shown = {"__type": code or str(response_dict["status_code"]), "message": message or ""}
-    response_dict["body"] = json.dumps(shown).encode()
 
 
 def _failed(name: str, error: Exception) -> CallFailed:
@@ -462,9 +367,7 @@ def _cause(error: Exception) -> Cause:
         return "unreadable" if any(isinstance(each, http.client.HTTPException) for each in inner) else "unreachable"
     if isinstance(error, botocore.exceptions.ConnectionError | botocore.exceptions.HTTPClientError):
         return "unreachable"
-    if isinstance(error, botocore.exceptions.NoRegionError):
-        return "region"
-    if isinstance(error, _Unreadable | botocore.parsers.ResponseParserError | botocore.exceptions.IncompleteReadError):
+    if isinstance(error, Unreadable | botocore.parsers.ResponseParserError | botocore.exceptions.IncompleteReadError):
         return "unreadable"
     if isinstance(error, botocore.exceptions.BotoCoreError | ValueError | OSError):
         return "other"
