@@ -299,12 +299,14 @@ class Cache:
         if self._records.get(record.key) is record:
             self.bytes += size
 
-    def remove_secret(self, role_arn: str | None, text: str) -> int:
-        """Forget all versions of a secret by any of its names; returns how many there were."""
-        arn = self._aliases.get((role_arn, text), text)
-        secret = self._secrets.get((role_arn, arn))
-        keys = list(secret.records) if secret is not None else []
-        keys += [key for key in self._records if key[0] == "parameter" and key[1] == role_arn and key[2] == text]
+    def remove_all(self, ask: Ask) -> int:
+        """Forget all versions of a secret by any of its names, or of a parameter; returns how many there were."""
+        about = self.key(ask)[:3]
+        if ask.kind == "secret":
+            secret = self._secrets.get(about[1:])
+            keys = list(secret.records) if secret is not None else []
+        else:
+            keys = [key for key in self._records if key[:3] == about]
         for key in keys:
             self.remove(key)
         return len(keys)

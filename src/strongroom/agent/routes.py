@@ -68,10 +68,14 @@ class Visit:
         Raises:
             HttpError: 403.
         """
-        if self.client is None or not self.client.allows(ask.sent):
+        if self.client is None or not self.allows(ask):
             raise self.forbidden(f"read {ask.id}")
         if ask.role_arn is not None and not self.client.may_assume(ask.role_arn):
             raise self.forbidden(f"use {ask.role_arn}")
+
+    def allows(self, ask: Ask) -> bool:
+        """Whether the client may ask for this id."""
+        return self.client is not None and self.client.allows(ask.sent)
 
     def open(self, ask: Ask, served: Served | Failure) -> Served:
         """What was found, if the client may have it under the names that it really has.
@@ -196,9 +200,13 @@ def invalidate(visit: Visit) -> Answer:
     if secret_id == "*":  # noqa: S105 - it stands for all
         if visit.client is None or not visit.client.unrestricted:
             raise visit.forbidden("forget all secrets")
+        count = visit.app.service.forget_all()
     else:
-        visit.check(Ask("secret", role_arn, secret_id))
-    count = visit.app.service.forget(role_arn, secret_id)
+        # It does not say which of the two is meant: both, as far as the client may.
+        asks = [Ask(kind, role_arn, secret_id) for kind in ("secret", "parameter")]
+        allowed = [ask for ask in asks if visit.allows(ask)]
+        visit.check(allowed[0] if allowed else asks[0])
+        count = sum(map(visit.app.service.forget, allowed))
     return Answer(200, b'{"invalidated":%d}' % count, content_type=CONTENT_TYPE, outcome="invalidated")
 
 

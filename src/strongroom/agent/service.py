@@ -229,20 +229,30 @@ class Service:
         self._orders += 1
         return self._orders
 
-    def forget(self, role_arn: str | None, text: str) -> int:
-        """Forget a secret by any of its names, and what AWS said against it; returns how many records went."""
-        names = {text, self.cache.key(Ask("secret", role_arn, text))[2]}
+    def forget(self, ask: Ask) -> int:
+        """Forget all versions of a secret by any of its names, or of a parameter by the one that it was asked for by.
+
+        What AWS said against it is forgotten, too.
+
+        Returns:
+            How many records went.
+        """
+        about = {self.cache.key(ask)[:3], (ask.kind, ask.role_arn, ask.id)}
         for key, flight in self._flights.items():
-            if text == "*" or (key[1] == role_arn and key[2] in names):
+            if key[:3] in about:
                 flight.is_late = True
-        if text == "*":
-            count = len(self.cache)
-            self.cache.clear()
-            self._refusals.clear()
-            return count
-        for key in [key for key in self._refusals if key[1] == role_arn and key[2] in names]:
+        for key in [key for key in self._refusals if key[:3] in about]:
             del self._refusals[key]
-        return self.cache.remove_secret(role_arn, text)
+        return self.cache.remove_all(ask)
+
+    def forget_all(self) -> int:
+        """Forget everything; returns how many records went."""
+        for flight in self._flights.values():
+            flight.is_late = True
+        self._refusals.clear()
+        count = len(self.cache)
+        self.cache.clear()
+        return count
 
     def ages(self) -> dict[str, float]:
         """The name of each secret in the cache -> seconds since AWS sent it."""
