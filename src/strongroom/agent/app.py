@@ -29,11 +29,12 @@ if TYPE_CHECKING:
     from strongroom.agent.metrics import Metrics
     from strongroom.agent.policy import Policy
     from strongroom.agent.query import SecretQuery
+    from strongroom.agent.routes import Later
     from strongroom.agent.service import Service
     from strongroom.serve.http import Request
     from strongroom.serve.listener import Peer
 
-    Route = Callable[[Visit], bytes | Answer | Awaitable[Answer]]
+    Route = Callable[[Visit], bytes | Answer | Later]
 
 # A request that came through another host is one that a web server was made to send: RFC 7239, RFC 9110 section 7.6.3.
 FORWARDED = {
@@ -249,9 +250,9 @@ class Desk:
             return answer
         return self._later(visit, answer)
 
-    async def _later(self, visit: Visit, coming: Awaitable[Answer]) -> Answer:
+    async def _later(self, visit: Visit, work: Later) -> Answer:
         try:
-            answer = await coming
+            answer = await work()
         except HttpError as error:
             answer = self.app.error(error)
         except Exception as error:  # noqa: BLE001 - as in `answer`
@@ -280,7 +281,7 @@ class Desk:
 
     # The checks.
 
-    def _lead(self, visit: Visit) -> bytes | Answer | Awaitable[Answer]:
+    def _lead(self, visit: Visit) -> bytes | Answer | Later:
         app = self.app
         path, method = visit.request.path, visit.request.method
         if app.in_hand >= app.config.max_conn + (PING_RESERVE if path == "/ping" else 0):
@@ -308,7 +309,7 @@ class Desk:
         if peer.listener == "tcp":
             for authority in request.authorities:
                 if not app.is_welcome(authority):
-                    app.log.error(f"Rejecting request to host {authority!r}; {_described(visit)}")
+                    app.log.error(f"Rejecting request to host {authority.decode('latin-1')!r}; {_described(visit)}")
                     raise HttpError(421, "Bad Host")
 
     def _check_token(self, visit: Visit) -> None:

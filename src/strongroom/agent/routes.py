@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from functools import partial
 from typing import TYPE_CHECKING
 
 from strongroom.agent.cache import NEVER, Ask, Part, Record
@@ -18,16 +19,19 @@ from strongroom.agent.query import (
     secret_path,
     secret_query,
 )
-from strongroom.agent.service import CONTENT_TYPE, NO_STORE, Served
+from strongroom.agent.service import CONTENT_TYPE, NO_STORE, Pending, Served
 from strongroom.serve.http import Answer, HttpError, redated
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Callable
 
     from strongroom.agent.app import App, Desk
     from strongroom.agent.policy import Client
     from strongroom.serve.http import Request
     from strongroom.serve.listener import Peer
+
+    # The work on an answer that is not there yet, not begun.
+    Later = Callable[[], Awaitable[Answer]]
 
 TEXT = b"text/plain; charset=utf-8"
 METRICS_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
@@ -100,7 +104,7 @@ class Visit:
         return HttpError(403, f"client {name} may not {what}", "AccessDeniedException")
 
 
-# The routes. Each returns bytes where the answer is ready as a whole.
+# The routes. Each returns bytes where the answer is ready as a whole, and the work to be done where it is not ready.
 
 
 def ping(_visit: Visit) -> Answer:
@@ -123,12 +127,12 @@ def metrics(visit: Visit) -> Answer:
     return Answer(200, app.metrics_text(with_names=named), content_type=METRICS_TYPE)
 
 
-def secret(visit: Visit) -> bytes | Answer | Awaitable[Answer]:
+def secret(visit: Visit) -> bytes | Answer | Later:
     """A secret, asked for as AWS's Lambda extension does."""
     return _secret(visit, _known(visit, in_path=False))
 
 
-def secret_in_path(visit: Visit) -> bytes | Answer | Awaitable[Answer]:
+def secret_in_path(visit: Visit) -> bytes | Answer | Later:
     """A secret whose id follows the prefix."""
     return _secret(visit, _known(visit, in_path=True))
 
@@ -147,14 +151,14 @@ def _known(visit: Visit, *, in_path: bool) -> SecretQuery:
     return known
 
 
-def _secret(visit: Visit, query: SecretQuery) -> bytes | Answer | Awaitable[Answer]:
+def _secret(visit: Visit, query: SecretQuery) -> bytes | Answer | Later:
     visit.secret_id = query.id
     ask = Ask("secret", query.role_arn, query.id, query.version_id, query.version_stage)
     visit.check(ask)
     return _serve(visit, ask, query.json_key, force=query.refresh_now, rejected=query.rejected)
 
 
-def parameter(visit: Visit) -> bytes | Answer | Awaitable[Answer]:
+def parameter(visit: Visit) -> bytes | Answer | Later:
     """A parameter of the Parameter Store, asked for as AWS's Lambda extension does."""
     query = parameter_query(visit.request.query)
     visit.secret_id = query.name
@@ -164,9 +168,9 @@ def parameter(visit: Visit) -> bytes | Answer | Awaitable[Answer]:
     return _serve(visit, ask, query.json_key, force=query.refresh_now, rejected=None)
 
 
-def many(visit: Visit) -> Awaitable[Answer]:
+def many(visit: Visit) -> Later:
     """Several secrets at once; each has its own result or error."""
-    return _many(visit, batch(visit.request.body))
+    return partial(_many, visit, batch(visit.request.body))
 
 
 async def _many(visit: Visit, items: list[tuple[str | None, SecretQuery | HttpError]]) -> Answer:
@@ -179,7 +183,8 @@ async def _many(visit: Visit, items: list[tuple[str | None, SecretQuery | HttpEr
             served = _at_once(visit, ask, force=query.refresh_now)
             if served is None:
                 async with room:
-                    served = await visit.app.service.ask(ask, force=query.refresh_now)
+                    service = visit.app.service
+                    served = await service.wait(service.ask(ask, force=query.refresh_now))
             return visit.open(ask, served).record.body
         except HttpError as error:
             return error
@@ -215,11 +220,12 @@ def invalidate(visit: Visit) -> Answer:
 
 def _serve(
     visit: Visit, ask: Ask, json_key: str | None, *, force: bool, rejected: str | None
-) -> bytes | Answer | Awaitable[Answer]:
+) -> bytes | Answer | Later:
     app = visit.app
     served = _at_once(visit, ask, force=force, rejected=rejected)
     if served is None:
-        return _serve_later(visit, ask, json_key, force=force, is_hint=rejected is not None)
+        pending = app.service.ask(ask, force=force, is_hint=rejected is not None)
+        return partial(_serve_later, visit, json_key, pending)
     response = _respond(visit, visit.open(ask, served), json_key)
     if isinstance(response, Answer):
         return response
@@ -242,8 +248,8 @@ def _at_once(visit: Visit, ask: Ask, *, force: bool, rejected: str | None = None
     return served
 
 
-async def _serve_later(visit: Visit, ask: Ask, json_key: str | None, *, force: bool, is_hint: bool) -> Answer:
-    served = visit.open(ask, await visit.app.service.ask(ask, force=force, is_hint=is_hint))
+async def _serve_later(visit: Visit, json_key: str | None, pending: Pending) -> Answer:
+    served = visit.open(pending.ask, await visit.app.service.wait(pending))
     response = _respond(visit, served, json_key)
     return response if isinstance(response, Answer) else _whole(response, b"", served.outcome)
 

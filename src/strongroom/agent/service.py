@@ -60,6 +60,20 @@ class Served(NamedTuple):
     age: int = 0
 
 
+class Pending(NamedTuple):
+    """A question to AWS that is under way.
+
+    Attributes:
+        ask: What is wanted.
+        future: The answer.
+        force: Whether nothing else will do.
+    """
+
+    ask: Ask
+    future: asyncio.Future[Record | Failure]
+    force: bool
+
+
 class _Flight:
     """One call to AWS, and those who wait for it."""
 
@@ -155,19 +169,24 @@ class Service:
             return stale
         return None
 
-    async def ask(self, ask: Ask, *, force: bool, is_hint: bool = False) -> Served | Failure:
-        """Ask AWS, together with whoever asks for the same; in an outage fall back on what is cached.
+    def ask(self, ask: Ask, *, force: bool, is_hint: bool = False) -> Pending:
+        """Ask AWS, together with whoever asks for the same.
 
         Args:
             ask: What is wanted.
             force: Whether only an answer counts that AWS gives from now on.
             is_hint: The same, but what is cached will do if AWS cannot say.
         """
-        key = self.cache.key(ask)
         force = force or self._ttl(ask.id) == 0
+        # Joined here and now: between two steps of the loop a call may land that everybody else was waiting for.
+        return Pending(ask, self._join(ask, self.cache.key(ask), force=force or is_hint), force)
+
+    async def wait(self, pending: Pending) -> Served | Failure:
+        """What came of it; in an outage what is cached."""
+        ask, future, force = pending
         try:
             async with asyncio.timeout(self.config.own.total_timeout_seconds):
-                outcome = await asyncio.shield(self._join(ask, key, force=force or is_hint))
+                outcome = await asyncio.shield(future)
         except TimeoutError:
             outcome = Failure(504, "TimeoutError", "Timeout", kind="transient", reason="AWS did not answer in time")
             self.log.warn(f"{ask.id}: {outcome.reason}")
