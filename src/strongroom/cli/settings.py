@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from strongroom.cli.flags import Arguments
     from strongroom.cli.terminal import Talk
+    from strongroom.own_items import OwnItems
 
 DEFAULT_BACKEND = "file"
 DEFAULT_FILE_DIR = "~/.awsvault/keys/"
@@ -288,6 +289,16 @@ class Settings:
         """
         flags = {name: self.arguments.text(name) for name in ("region", "duration") if self.arguments.text(name)}
         return profiles.resolve(self.document(), name, flags=flags, environ=self.environ)
+
+    def own_items(self) -> OwnItems:
+        """What only strongroom understands.
+
+        Raises:
+            KeystoreError: The keystore cannot be opened.
+        """
+        own_items = import_module("strongroom.own_items")
+        made: OwnItems = own_items.OwnItems(self.vault().keystore.beside(own_items.COLLECTION))
+        return made
 
     def vault(self) -> Vault:
         """What is stored.

@@ -81,6 +81,13 @@ if TYPE_CHECKING:
                 KeystoreError: The store cannot be written.
             """
 
+        def beside(self, collection: str) -> Keystore:
+            """Another collection of the same store, opened by the same passphrase; it need not exist.
+
+            Args:
+                collection: Its name.
+            """
+
     class KeystoreModule(Protocol):
         """What each module of this family is."""
 

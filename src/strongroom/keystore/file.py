@@ -288,6 +288,10 @@ class FileKeystore:
         except OSError as error:
             raise KeystoreError(f"cannot remove item {key!r} ({path}): {_reason(error)}", _advice(error)) from error
 
+    def beside(self, collection: str) -> FileKeystore:
+        """The directory of that name next to this one, whose passphrase is this one's."""
+        return _Beside(self, os.path.join(os.path.dirname(os.path.normpath(self.location)), collection))
+
     def _path_for_writing(self, key: str) -> str:
         """Return the file that an item is in, or will be."""
         try:
@@ -324,6 +328,22 @@ class FileKeystore:
     def _warn(self, text: str) -> None:
         if text not in self.warnings:
             self.warnings.append(text)
+
+
+class _Beside(FileKeystore):
+    """A second directory of a store: only the first is asked for the passphrase."""
+
+    __slots__ = ("_first",)
+
+    def __init__(self, first: FileKeystore, directory: str) -> None:
+        super().__init__(directory, first._ask, iterations=first._iterations)  # noqa: SLF001 - of its own class
+        self._first = first
+
+    def _candidates(self) -> Iterator[bytes]:
+        yield self._first._passphrase_for_writing()  # noqa: SLF001
+
+    def _passphrase_for_writing(self) -> bytes:
+        return self._first._passphrase_for_writing()  # noqa: SLF001
 
 
 def _bytes(passphrase: str) -> bytes:

@@ -22,13 +22,14 @@ class MemoryKeystore:
         now: The clock, epoch seconds.
     """
 
-    __slots__ = ("_items", "_now", "location", "warnings")
+    __slots__ = ("_beside", "_items", "_now", "location", "warnings")
 
     def __init__(self, items: Iterable[Item] = (), *, now: Callable[[], float] = time.time) -> None:
         self.location = "memory"
         self.warnings: list[str] = []
         self._now = now
         self._items = {item.key: (item, now()) for item in items}
+        self._beside: dict[str, MemoryKeystore] = {}
 
     def listing(self) -> dict[str, float | None]:
         """Tell which items there are, and when each was last written."""
@@ -56,6 +57,12 @@ class MemoryKeystore:
         """
         if self._items.pop(key, None) is None:
             raise ItemNotFound(key)
+
+    def beside(self, collection: str) -> MemoryKeystore:
+        """Another collection."""
+        if collection not in self._beside:
+            self._beside[collection] = MemoryKeystore(now=self._now)
+        return self._beside[collection]
 
 
 def open(settings: Mapping[str, str | int | None], ask: Ask) -> MemoryKeystore:  # noqa: A001, ARG001 - the family's shape
