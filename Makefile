@@ -15,7 +15,7 @@ help:
 	@echo "make demo    the main jobs, for real, on an AWS emulator in a throw-away home: under a minute"
 	@echo "make test    the tests, with coverage"
 	@echo "make lint    style, formatting, types, who may import whom, the documentation"
-	@echo "make bench   how long things take, as multiples of a bare interpreter"
+	@echo "make bench   how long things take: the vault, the agent against its floor, and the agent under load"
 	@echo "make docs    the documentation as HTML, in site/"
 	@echo "make clean   remove everything that make has made"
 

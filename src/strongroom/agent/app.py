@@ -48,6 +48,10 @@ PING_RESERVE = 2
 # Request heads that are known, per kind of peer.
 MEMO_BYTES = 1024 * 1024
 MOST_REMEMBERED = 4096
+LONGEST_REMEMBERED = 2048
+LONGEST_HOST = 255
+# With one of these an answer may be another one, or none.
+SPECIAL = frozenset((*FORWARDED, b"content-length", b"transfer-encoding", b"if-none-match"))
 
 
 class App:
@@ -166,7 +170,7 @@ class App:
         known = self._hosts.get(authority)
         if known is None:
             known = self._is_welcome(authority.decode("latin-1").lower())
-            if len(self._hosts) < MOST_REMEMBERED:
+            if len(self._hosts) < MOST_REMEMBERED and len(authority) <= LONGEST_HOST:
                 self._hosts[authority] = known
         return known
 
@@ -188,19 +192,23 @@ class App:
 class Desk:
     """Where the requests of one kind of peer are answered."""
 
-    __slots__ = ("app", "memo", "memo_bytes")
+    __slots__ = ("app", "essences", "memo", "memo_bytes", "seen")
 
     def __init__(self, app: App) -> None:
         self.app = app
         # Heads that were accepted -> what they ask for. Whether that may still be served is looked at each time.
         self.memo: dict[bytes, Record | Part] = {}
         self.memo_bytes = 0
+        # The same without what no answer depends on: trace ids differ from request to request.
+        self.essences: dict[tuple[object, ...], Record | Part] = {}
+        self.seen: set[int] = set()
 
     def recall(self, head: bytes) -> bytes | None:
         """The response to a head that was answered before, while nothing has changed."""
         found = self.memo.get(head)
-        if found is None:
-            return None
+        return None if found is None else self._current(found)
+
+    def _current(self, found: Record | Part) -> bytes | None:
         app = self.app
         service = app.service
         if service.clock() >= found.calm_until or app.in_hand >= app.config.max_conn:
@@ -214,28 +222,66 @@ class Desk:
         return found.response
 
     def memorise(self, request: Request, found: Record | Part) -> None:
-        """Know this head from now on, if all that it says is in the look-up."""
-        headers = request.headers
-        if self.app.is_logged or not found.response:
+        """Know what this head asks for from now on, if all that it says is in the look-up."""
+        if self.app.is_logged or not found.response or not self._is_plain(request):
             return
-        if b"content-length" in headers or b"transfer-encoding" in headers or b"if-none-match" in headers:
+        if len(self.essences) >= MOST_REMEMBERED:
+            self.essences.clear()
+        self.essences[self._essence(request)] = found
+        self._memorise_head(request.head, found)
+
+    def _memorise_head(self, head: bytes, found: Record | Part) -> None:
+        """Know the head itself, if it came before: one with a trace id never comes again."""
+        mark = hash(head)
+        if mark not in self.seen:
+            if len(self.seen) >= MOST_REMEMBERED:
+                self.seen.clear()
+            self.seen.add(mark)
             return
-        head = request.head
         if head not in self.memo:
+            if self.memo_bytes > MEMO_BYTES:
+                self.memo.clear()
+                self.memo_bytes = 0
             self.memo_bytes += len(head)
         self.memo[head] = found
-        while self.memo_bytes > MEMO_BYTES:
-            oldest = next(iter(self.memo))
-            self.memo_bytes -= len(oldest)
-            del self.memo[oldest]
+
+    def _recall_essence(self, request: Request) -> bytes | None:
+        if not self._is_plain(request):
+            return None
+        found = self.essences.get(self._essence(request))
+        if found is None:
+            return None
+        response = self._current(found)
+        if response is not None:
+            self._memorise_head(request.head, found)
+        return response
+
+    def _is_plain(self, request: Request) -> bool:
+        return (
+            request.method == "GET"
+            and request.keep_alive
+            and not request.is_old
+            and len(request.head) <= LONGEST_REMEMBERED
+            and SPECIAL.isdisjoint(request.headers)
+        )
+
+    def _essence(self, request: Request) -> tuple[object, ...]:
+        """All that an answer depends on in a plain request."""
+        get = request.headers.get
+        return request.path, request.query, request.authorities, *[get(name) for name in self.app.token_headers]
 
     def forget(self) -> None:
         """Forget the heads that are known."""
         self.memo.clear()
         self.memo_bytes = 0
+        self.essences.clear()
+        self.seen.clear()
 
     def answer(self, request: Request, peer: Peer) -> bytes | Answer | Awaitable[Answer]:
         """Check a request and lead it to its route."""
+        known = self._recall_essence(request)
+        if known is not None:
+            return known
         visit = Visit(self.app, self, request, peer)
         if self.app.is_logged:
             visit.started = time.perf_counter_ns()
