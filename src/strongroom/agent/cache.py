@@ -204,6 +204,17 @@ class Cache:
         """Where the names belong that are asked for in the name of a role."""
         self._homes[role_arn] = account, region
 
+    def move(self) -> None:
+        """Forget everything, as names may belong elsewhere from now on."""
+        self.clear()
+        self._homes.clear()
+
+    def limit(self, most_records: int, most_bytes: int) -> None:
+        """Keep within other limits from now on."""
+        self.most_records = most_records
+        self.most_bytes = most_bytes
+        self._shrink()
+
     def key(self, ask: Ask) -> Key:
         """What an answer is kept under, as far as is known before it is there."""
         known = self._aliases.get((ask.role_arn, ask.id), ask.id) if ask.kind == "secret" else ask.id
@@ -243,11 +254,14 @@ class Cache:
         self._records[record.key] = record
         self._used[record.place] = record
         self.bytes += record.size
+        self._shrink()
+        return record
+
+    def _shrink(self) -> None:
         while len(self._records) > self.most_records or self.bytes > self.most_bytes:
             oldest = next(iter(self._used.values()))
             self.remove(oldest.key)
             self.evicted += 1
-        return record
 
     def _name(self, ask: Ask, record: Record, arn: str) -> None:
         secret = self._secrets.setdefault((ask.role_arn, arn), _Secret())
@@ -256,20 +270,34 @@ class Cache:
         place = _ARN.fullmatch(arn)
         if place is not None and record.name:
             if not ask.id.startswith("arn:"):
-                self._homes.setdefault(ask.role_arn, (place[2], place[1]))
+                self._homes[ask.role_arn] = place[2], place[1]
             if self._homes.get(ask.role_arn) == (place[2], place[1]):
                 names.add(record.name)
             partial, ending = arn[:-7], arn[-7:]
+            # One that looks like a whole ARN may be that of another secret.
             if _RANDOM_ENDING.fullmatch(ending) and partial.endswith(f":secret:{record.name}"):
-                names.add(partial)
+                names |= {partial} if not _RANDOM_ENDING.fullmatch(partial[-7:]) else set()
         names.discard(arn)
         for name in names:
-            before = self._aliases.get((ask.role_arn, name))
-            if before is not None and before != arn:
-                # The name belongs to another secret now: the one that had it was deleted.
-                self._secrets[ask.role_arn, before].names.discard(name)
-            self._aliases[ask.role_arn, name] = arn
-        secret.names |= names
+            if self._take_over(ask.role_arn, name, arn, record.order):
+                self._aliases[ask.role_arn, name] = arn
+                secret.names.add(name)
+
+    def _take_over(self, role_arn: str | None, name: str, arn: str, order: int) -> bool:
+        """Tell whether a name leads to this ARN from now on.
+
+        If it led to another, that secret was deleted, and nobody gets it any more by whatever name; unless we know that
+        from a newer answer than this.
+        """
+        before = self._aliases.get((role_arn, name), arn)
+        if before == arn:
+            return True
+        keys = list(self._secrets[role_arn, before].records)
+        if any(self._records[key].order > order for key in keys):
+            return False
+        for key in keys:
+            self.remove(key)
+        return True
 
     def remove(self, key: Key, *, keep_names: bool = False) -> None:
         """Forget one record."""
@@ -293,11 +321,15 @@ class Cache:
                 self._aliases.pop((role_arn, name), None)
             del self._secrets[role_arn, arn]
 
-    def grow(self, record: Record, size: int) -> None:
-        """Count what was made from a record to it."""
+    def grow(self, record: Record, size: int) -> bool:
+        """Count to a record what was made from it; False if there is no room for that, or the record is not kept."""
+        if self._records.get(record.key) is not record or record.size + size > self.most_bytes:
+            return False
         record.size += size
-        if self._records.get(record.key) is record:
-            self.bytes += size
+        self.bytes += size
+        self.used(record.place)
+        self._shrink()
+        return True
 
     def remove_all(self, ask: Ask) -> int:
         """Forget all versions of a secret by any of its names, or of a parameter; returns how many there were."""

@@ -116,7 +116,7 @@ def ready(visit: Visit) -> Answer:
     """We can serve: AWS has taken our credentials, and what is to be fetched at start is here."""
     waiting = visit.app.waiting_for
     if waiting:
-        return Answer(503, "".join(f"{line}\n" for line in waiting.values()).encode(), content_type=TEXT)
+        return Answer(503, "".join(f"{line}\n" for line in list(waiting.values())).encode(), content_type=TEXT)
     return Answer(200, b"ready", content_type=TEXT)
 
 
@@ -288,9 +288,8 @@ def _part(app: App, record: Record, json_key: str) -> Part:
     etag = service.etag(value)
     response, body_at = service.response(value, TEXT, etag)
     part = Part(record, response, service.date, body_at, etag)
-    if len(record.parts) < MOST_PARTS and record.response:
+    if len(record.parts) < MOST_PARTS and service.cache.grow(record, len(response)):
         record.parts[json_key] = part
-        service.cache.grow(record, len(response))
     else:
         part.calm_until = NEVER  # nobody would tell it of the record's end
     return part
