@@ -49,6 +49,15 @@ class Ask(NamedTuple):
         return f"ssm:{self.id}" if self.kind == "parameter" else self.id
 
 
+def meanings(text: str) -> set[str]:
+    """What an id of a secret may stand for: itself, and the name in an ARN, with and without its random ending."""
+    fields = text.split(":", 6)
+    if len(fields) < 7 or fields[0] != "arn":
+        return {text}
+    ending = _RANDOM_ENDING.fullmatch(text[-7:])
+    return {text, fields[6], fields[6][:-7] if ending else fields[6]}
+
+
 Key = tuple[str, str | None, str, tuple[str | None, str | None]]
 
 

@@ -19,7 +19,7 @@ import secrets
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from strongroom.agent.cache import NEVER, Ask, Cache, Key, Record
+from strongroom.agent.cache import NEVER, Ask, Cache, Key, Record, meanings
 from strongroom.agent.failure import Failure
 from strongroom.agent.patterns import compiled, fits
 from strongroom.serve.http import Answer
@@ -67,11 +67,13 @@ class Pending(NamedTuple):
         ask: What is wanted.
         future: The answer.
         force: Whether nothing else will do.
+        had_begun: Whether AWS was asked already when the question came.
     """
 
     ask: Ask
     future: asyncio.Future[Record | Failure]
     force: bool
+    had_begun: bool
 
 
 class _Flight:
@@ -133,16 +135,24 @@ class Service:
 
     def reconfigure(self, config: Config, upstream: Upstream) -> None:
         """Go on with other settings; what is cached stays, for as long as it now may."""
-        now = self.clock()
-        self.config = config
+        had, self.config = self.config, config
         self._ttls = _compiled(config)
         self.upstream = upstream
-        self.cache.most_records = config.cache_size
-        self.cache.most_bytes = config.own.max_bytes
+        if (had.region, had.credentials_file_path) != (config.region, config.credentials_file_path):
+            # The same name may be another secret's there.
+            self.forget_all()
+            self.cache.move()
+        self.cache.limit(config.cache_size, config.own.max_bytes)
         self._refusals.clear()
+        now = self.clock()
         for record in self.cache:
-            record.fresh_until = record.fetched_at + self._ttl(record.asked, record.name, record.arn)
-            record.stay_calm(min(record.calm_until, record.fresh_until, now))
+            ttl = self._ttl(record.asked, record.name, record.arn)
+            if ttl == 0:
+                self.cache.remove(record.key)
+            else:
+                self._age(record, ttl)
+                if now < record.retry_at:
+                    record.stay_calm(min(record.retry_at, record.fresh_until))
 
     # Reading.
 
@@ -178,21 +188,26 @@ class Service:
             is_hint: The same, but what is cached will do if AWS cannot say.
         """
         force = force or self._ttl(ask.id) == 0
+        key = self.cache.key(ask)
+        had_begun = not (force or is_hint) and key in self._flights
         # Joined here and now: between two steps of the loop a call may land that everybody else was waiting for.
-        return Pending(ask, self._join(ask, self.cache.key(ask), force=force or is_hint), force)
+        return Pending(ask, self._join(ask, key, force=force or is_hint), force, had_begun)
 
     async def wait(self, pending: Pending) -> Served | Failure:
         """What came of it; in an outage what is cached."""
-        ask, future, force = pending
+        ask, future, force, had_begun = pending
         try:
             async with asyncio.timeout(self.config.own.total_timeout_seconds):
                 outcome = await asyncio.shield(future)
+                if had_begun and isinstance(outcome, Record) and outcome.fresh_until == outcome.fetched_at:
+                    # One that is always to be fresh, as its other names now tell: this was asked for before.
+                    outcome = await asyncio.shield(self._join(ask, self.cache.key(ask), force=True))
         except TimeoutError:
             outcome = Failure(504, "TimeoutError", "Timeout", kind="transient", reason="AWS did not answer in time")
             self.log.warn(f"{ask.id}: {outcome.reason}")
         if isinstance(outcome, Record):
             return Served(outcome, "miss")
-        if outcome.kind == "transient" and not force and self.config.ignore_transient_errors:
+        if outcome.kind == "transient" and not force:
             # Under another name than at first, maybe: a call that has landed meanwhile may have told.
             record = self.cache.find(self.cache.key(ask))
             now = self.clock()
@@ -227,11 +242,13 @@ class Service:
         record.etag = etag
         record.arn, record.name = secret.arn, secret.name
         record.version_id = getattr(secret, "version_id", None)
-        ttl = self._ttl(ask.id, secret.name, secret.arn)
         record.fetched_at = now
-        record.fresh_until = now + ttl
-        record.calm_until = now + ttl * (AHEAD_FROM + (AHEAD_TO - AHEAD_FROM) * self.random())
+        self._age(record, self._ttl(ask.id, secret.name, secret.arn))
         return record
+
+    def _age(self, record: Record, ttl: int) -> None:
+        record.fresh_until = record.fetched_at + ttl
+        record.stay_calm(record.fetched_at + ttl * (AHEAD_FROM + (AHEAD_TO - AHEAD_FROM) * self.random()))
 
     def etag(self, body: bytes) -> bytes:
         """What tells this body from others, and nothing else to whoever does not know our key."""
@@ -257,8 +274,10 @@ class Service:
             How many records went.
         """
         about = {self.cache.key(ask)[:3], (ask.kind, ask.role_arn, ask.id)}
+        # What is under way may turn out to be the same secret.
+        meant = meanings(ask.id) | meanings(self.cache.key(ask)[2])
         for key, flight in self._flights.items():
-            if key[:3] in about:
+            if key[:2] == (ask.kind, ask.role_arn) and not meant.isdisjoint(meanings(key[2])):
                 flight.is_late = True
         for key in [key for key in self._refusals if key[:3] in about]:
             del self._refusals[key]
@@ -298,9 +317,14 @@ class Service:
     def _take_off(
         self, ask: Ask, key: Key, future: asyncio.Future[Record | Failure]
     ) -> asyncio.Future[Record | Failure]:
-        self._flights[key] = flight = _Flight(future)
         order = self.next_order()
-        call = self.loop.run_in_executor(self.executor, self._timed, ask)
+        try:
+            call = self.loop.run_in_executor(self.executor, self._timed, ask)
+        except RuntimeError as error:  # the system has no more threads, or we are ending
+            failure = Failure(500, "InternalFailure", "", kind="transient", reason=f"AWS cannot be asked: {error}")
+            future.set_result(self._fail(ask, failure, order, is_late=False))
+            return future
+        self._flights[key] = flight = _Flight(future)
         call.add_done_callback(lambda done: self._land(ask, key, flight, order, done))
         return future
 
@@ -333,53 +357,62 @@ class Service:
         del self._flights[key]
         if done.cancelled():  # we are ending
             flight.future.cancel()
+            if flight.following is not None:
+                flight.following.cancel()
             return
-        error = done.exception()
-        if error is not None:
-            # A mistake of ours; its text may hold anything, its type does not.
-            self.log.error(f"Internal error for {ask.id} - {type(error).__name__}")
-            outcome: Record | Failure = Failure(500, "InternalFailure", "", kind="other", reason=type(error).__name__)
-        else:
-            came = done.result()
-            if isinstance(came, Failure):
-                outcome = self._fail(ask, key, came)
-            elif flight.is_late:
-                outcome = self._record(ask, came, order)
-            else:
-                outcome = self.keep(ask, came, order)
+        outcome = self._outcome(ask, flight, order, done)
         if isinstance(outcome, Record):
-            outcome = outcome.apart()
-        if isinstance(outcome, Record) or flight.is_late:
             self._refusals.pop(key, None)
+            self._refusals.pop(outcome.key, None)
         flight.future.set_result(outcome)
         if flight.following is not None:
             self._take_off(ask, key, flight.following)
 
-    def _fail(self, ask: Ask, key: Key, failure: Failure) -> Failure:
+    def _outcome(
+        self, ask: Ask, flight: _Flight, order: int, done: asyncio.Future[Secret | Parameter | Failure]
+    ) -> Record | Failure:
+        try:
+            came = done.result()
+            if isinstance(came, Failure):
+                return self._fail(ask, came, order, is_late=flight.is_late)
+            made = self._record(ask, came, order) if flight.is_late else self.keep(ask, came, order)
+            return made.apart()
+        except Exception as error:  # noqa: BLE001 - whatever it is, those who wait hear of it
+            # A mistake of ours; its text may hold anything, its type does not.
+            self.log.error(f"Internal error for {ask.id} - {type(error).__name__}")
+            return Failure(500, "InternalFailure", "", kind="other", reason=type(error).__name__)
+
+    def _fail(self, ask: Ask, failure: Failure, order: int, *, is_late: bool) -> Failure:
         self.log.warn(f"{ask.kind} {ask.id}: {failure.reason or failure.code}")
         now = self.clock()
-        record = self.cache.find(key)
+        record = self.cache.find(self.cache.key(ask))
+        if record is not None and record.order > order:
+            return failure  # what is kept was asked for later
         if failure.kind in {"denied", "gone"}:
             if record is not None:
                 self.cache.remove(record.key)
-            if self.config.own.negative_ttl_seconds and self._ttl(ask.id):
+            if self.config.own.negative_ttl_seconds and self._ttl(*meanings(ask.id)) and not is_late:
                 while len(self._refusals) >= MOST_REFUSALS:
                     del self._refusals[next(iter(self._refusals))]
-                self._refusals[key] = now + self.config.own.negative_ttl_seconds, failure
+                # Under what it is asked for next time: its other names went with the record.
+                self._refusals[self.cache.key(ask)] = now + self.config.own.negative_ttl_seconds, failure
         elif record is not None:
             record.patience = min(max(FIRST_RETRY_SECONDS, 2 * record.patience), LAST_RETRY_SECONDS)
             record.retry_at = now + record.patience
+            if failure.kind != "transient":
+                record.retry_at = min(record.retry_at, record.fresh_until)  # it is no reason to serve what has expired
             record.stay_calm(min(record.retry_at, record.fresh_until))
         return failure
 
     def _renew_ahead(self, ask: Ask, key: Key, record: Record, now: float) -> None:
-        if now >= record.retry_at and key not in self._flights:
-            self._take_off(ask, key, self.loop.create_future())
         if record.calm_until != NEVER:
             record.stay_calm(record.fresh_until)  # there is nothing more to do until the answer comes, or it expires
+        if now >= record.retry_at and key not in self._flights:
+            self._take_off(ask, key, self.loop.create_future())
 
     def _stale(self, record: Record, now: float) -> Served | None:
-        if record.response and now < record.fresh_until + self.config.own.max_stale_seconds:
+        is_allowed = self.config.ignore_transient_errors
+        if is_allowed and record.response and now < record.fresh_until + self.config.own.max_stale_seconds:
             return Served(record, "stale", int(now - record.fetched_at))
         return None
 
