@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
+import re
 import time
 from typing import TYPE_CHECKING
 
 from strongroom.agent import routes
+from strongroom.agent.cache import NEVER
 from strongroom.agent.compact_json import dump, encode
 from strongroom.agent.policy import why_unknown
 from strongroom.agent.routes import Visit
@@ -50,6 +52,9 @@ MEMO_BYTES = 1024 * 1024
 MOST_REMEMBERED = 4096
 LONGEST_REMEMBERED = 2048
 LONGEST_HOST = 255
+# RFC 9110, section 7.2, and the dot that a name may end in. In brackets an address of IPv6, else a name.
+_AUTHORITY = re.compile(r"(?:\[([0-9a-f:.]+)\]|([a-z0-9._-]+?)\.?)(?::[0-9]*)?")
+_LOCALHOST = re.compile(r"(?:[a-z0-9_-]+\.)*localhost")
 # With one of these an answer may be another one, or none.
 SPECIAL = frozenset((*FORWARDED, b"content-length", b"transfer-encoding", b"if-none-match"))
 
@@ -102,6 +107,7 @@ class App:
         self.is_logged = config.own.access_log
         self.queries: dict[tuple[str, str], SecretQuery] = {}
         self._hosts: dict[bytes, bool] = {}
+        self._allowed_hosts = {name.lower().removesuffix(".").strip("[]") for name in config.own.allowed_hosts}
         own: dict[str, Route] = {
             "/ready": routes.ready,
             "/metrics": routes.metrics,
@@ -136,6 +142,8 @@ class App:
 
     def remember(self, target: tuple[str, str], query: SecretQuery) -> None:
         """Know what a target asks for."""
+        if len(target[0]) + len(target[1]) > LONGEST_REMEMBERED:
+            return
         if len(self.queries) >= MOST_REMEMBERED:
             del self.queries[next(iter(self.queries))]
         self.queries[target] = query
@@ -175,18 +183,20 @@ class App:
         return known
 
     def _is_welcome(self, authority: str) -> bool:
-        host, colon, port = authority.rpartition(":")
-        if not colon or (port and not port.isdigit()) or (host.startswith("[") and not host.endswith("]")):
-            host = authority
-        host = host.removesuffix(".")
-        if host == "localhost" or host.endswith(".localhost"):
+        parts = _AUTHORITY.fullmatch(authority)
+        if parts is None:
+            return False
+        inside, host = parts.groups()
+        if host is not None and _LOCALHOST.fullmatch(host):
             return True  # RFC 6761, section 6.3
-        if host in {name.lower() for name in self.config.own.allowed_hosts}:
+        text = host or inside
+        if text in self._allowed_hosts:
             return True
         try:
-            return ipaddress.ip_address(host.removeprefix("[").removesuffix("]")).is_loopback
+            address = ipaddress.ip_address(text)
         except ValueError:
             return False
+        return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
 class Desk:
@@ -223,7 +233,7 @@ class Desk:
 
     def memorise(self, request: Request, found: Record | Part) -> None:
         """Know what this head asks for from now on, if all that it says is in the look-up."""
-        if self.app.is_logged or not found.response or not self._is_plain(request):
+        if self.app.is_logged or found.calm_until == NEVER or not self._is_plain(request):
             return
         if len(self.essences) >= MOST_REMEMBERED:
             self.essences.clear()
@@ -322,7 +332,7 @@ class Desk:
             name = visit.client.name if visit.client is not None else "-"
             app.log.info(
                 f"access client={name} peer={visit.peer.address} method={visit.request.method} route={route} "
-                f"secret={visit.secret_id or '-'} status={status} outcome={outcome or 'ok'} microseconds={taken}"
+                f"secret={_word(visit.secret_id)} status={status} outcome={outcome or 'ok'} microseconds={taken}"
             )
 
     # The checks.
@@ -387,6 +397,11 @@ def _place(error: Exception) -> str:
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
     return f"in {trace.tb_frame.f_code.co_name}, line {trace.tb_lineno}" if trace is not None else ""
+
+
+def _word(text: str) -> str:
+    """A text as one word of a record, which nobody takes for several."""
+    return "-" if not text else repr(text) if " " in text or '"' in text or "'" in text else text
 
 
 def _described(visit: Visit) -> str:
