@@ -1,4 +1,4 @@
-"""Ask a program for the code: the user's ``mfa_process``."""
+"""Programs of the user's that answer a question: ``mfa_process``, ``credential_process``."""
 
 from __future__ import annotations
 
@@ -49,15 +49,9 @@ def run_mfa_process(
         PromptFailed: It failed, took too long, or printed no line or several; what it printed is not shown.
         KeyboardInterrupt: It was ended by Ctrl-C.
     """
-    output, status = _run(command, environ, timeout_seconds, terminal)
-    if len(output) > LIMIT_BYTES:
-        raise PromptFailed(f"mfa_process: it printed more than {LIMIT_BYTES} bytes")
-    if status in {-signal.SIGINT, 128 + signal.SIGINT}:
-        raise KeyboardInterrupt
-    if status:
-        raise PromptFailed(
-            f"mfa_process: ended by signal {-status}" if status < 0 else f"mfa_process: exit status {status}"
-        )
+    output = run_program(
+        command, environ, what="mfa_process", wanted="code", timeout_seconds=timeout_seconds, terminal=terminal
+    )
     code = output.decode("utf-8", "replace").strip()
     if not code:
         raise PromptFailed("mfa_process: it printed nothing")
@@ -66,19 +60,57 @@ def run_mfa_process(
     return code
 
 
-def _too_late(timeout_seconds: float) -> PromptFailed:
-    return PromptFailed(f"mfa_process: no code within {timeout_seconds:g} seconds")
+def run_program(
+    command: str,
+    environ: Mapping[str, str],
+    *,
+    what: str,
+    wanted: str,
+    timeout_seconds: float,
+    limit_bytes: int = LIMIT_BYTES,
+    terminal: str = TERMINAL,
+) -> bytes:
+    """Run *command* by the shell and return what it prints; it gets the terminal as `run_mfa_process` says.
 
+    Args:
+        command: A line for ``/bin/sh`` (Windows: ``cmd.exe``). Shown nowhere: it may hold a secret.
+        environ: The whole environment of the program.
+        what: The setting that names it, for messages.
+        wanted: What it is to print, for messages.
+        timeout_seconds: How long it may take; then it is ended, with everything it started.
+        limit_bytes: How much it may print.
+        terminal: The terminal's path.
 
-def _start_failed(error: Exception) -> PromptFailed:
-    # A ValueError may quote the command line: only the system's own words go on.
-    reason = (error.strerror or "").lower() if isinstance(error, OSError) else "it holds a NUL character"
-    return PromptFailed(f"mfa_process: cannot start it: {reason}")
+    Raises:
+        PromptFailed: It failed, took too long, or printed too much; what it printed is not shown.
+        KeyboardInterrupt: It was ended by Ctrl-C.
+    """
+    try:
+        output, status = _run(command, environ, timeout_seconds, limit_bytes, terminal)
+    except (OSError, ValueError) as error:
+        # A ValueError may quote the command line: only the system's own words go on.
+        reason = (error.strerror or "").lower() if isinstance(error, OSError) else "it holds a NUL character"
+        raise PromptFailed(f"{what}: cannot start it: {reason}") from None
+    if output is None:
+        raise PromptFailed(f"{what}: no {wanted} within {timeout_seconds:g} seconds")
+    if len(output) > limit_bytes:
+        raise PromptFailed(f"{what}: it printed more than {limit_bytes} bytes")
+    if status in {-signal.SIGINT, 128 + signal.SIGINT}:
+        raise KeyboardInterrupt
+    if status:
+        raise PromptFailed(f"{what}: ended by signal {-status}" if status < 0 else f"{what}: exit status {status}")
+    return output
 
 
 if sys.platform == "win32":
 
-    def _run(command: str, environ: Mapping[str, str], timeout_seconds: float, terminal: str) -> tuple[bytes, int]:
+    def _run(
+        command: str,
+        environ: Mapping[str, str],
+        timeout_seconds: float,
+        limit_bytes: int,  # noqa: ARG001 - there the whole is read
+        terminal: str,
+    ) -> tuple[bytes | None, int]:
         root = next((value for name, value in environ.items() if name.upper() == "SYSTEMROOT"), r"C:\Windows")
         shell = rf"{root}\System32\cmd.exe"
         console, screen = _console(terminal), _console("CONOUT$")
@@ -91,8 +123,6 @@ if sys.platform == "win32":
                 stdout=subprocess.PIPE,
                 stderr=screen,
             )
-        except (OSError, ValueError) as error:
-            raise _start_failed(error) from None
         finally:
             for descriptor in (console, screen):
                 if descriptor is not None:
@@ -106,7 +136,7 @@ if sys.platform == "win32":
                     check=False,
                     capture_output=True,
                 )
-                raise _too_late(timeout_seconds) from None
+                return None, 0
         return output, process.returncode
 
     def _console(terminal: str) -> int | None:
@@ -117,7 +147,13 @@ if sys.platform == "win32":
 
 else:
 
-    def _run(command: str, environ: Mapping[str, str], timeout_seconds: float, terminal: str) -> tuple[bytes, int]:
+    def _run(
+        command: str,
+        environ: Mapping[str, str],
+        timeout_seconds: float,
+        limit_bytes: int,
+        terminal: str,
+    ) -> tuple[bytes | None, int]:
         tty = _terminal(terminal)
         foreground, interrupts = _Foreground(tty), _Interrupts()
         try:
@@ -130,18 +166,13 @@ else:
                 stderr=tty,
                 process_group=0,
             )
-        except (OSError, ValueError) as error:
-            raise _start_failed(error) from None
-        else:
             with process, foreground.of(process.pid):
                 try:
                     interrupts.let_through()
-                    output = _read(process, time.monotonic() + timeout_seconds)
+                    output = _read(process, time.monotonic() + timeout_seconds, limit_bytes)
                 finally:
                     if process.poll() is None:
                         os.killpg(process.pid, signal.SIGKILL)
-            if output is None:
-                raise _too_late(timeout_seconds)
             return output, process.returncode
         finally:
             if tty is not None:
@@ -162,7 +193,7 @@ else:
         os.close(tty)
         return None
 
-    def _read(process: subprocess.Popen[bytes], deadline: float) -> bytes | None:
+    def _read(process: subprocess.Popen[bytes], deadline: float, limit_bytes: int) -> bytes | None:
         """Read what the program prints until it ends, or None when that takes too long.
 
         Its end counts, not the end of its output: something that it left in the background may keep that open.
@@ -175,9 +206,9 @@ else:
         while time.monotonic() < deadline:
             ended = process.poll() is not None
             if not closed and poller.poll(0 if ended else 20):
-                chunk = os.read(descriptor, LIMIT_BYTES)
+                chunk = os.read(descriptor, limit_bytes)
                 output, closed = output + chunk, not chunk
-                if len(output) > LIMIT_BYTES:
+                if len(output) > limit_bytes:
                     return output
             elif ended:
                 return output
