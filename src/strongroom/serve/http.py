@@ -13,8 +13,12 @@ import re
 import httptools
 
 MOST_HEADERS = 100
+# Of a length: 2 ** 64 has 20.
+MOST_DIGITS = 20
 HEAD_BYTES = (65 + 256) * 1024
 TARGET_BYTES = 65_534
+# Of the targets that are remembered.
+KNOWN_TARGET_BYTES = 512
 
 _REASONS = {
     200: b"OK",
@@ -37,8 +41,7 @@ _REASONS = {
 }
 
 # RFC 9112, section 3.
-_REQUEST_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([^ \r\n]+) HTTP/1\.([01])\r\n")
-_BARE_END = re.compile(rb"\n\r?\n")
+_REQUEST_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([^\x00-\x20\x7f]+) HTTP/1\.([01])\r\n")
 _AUTHORITY = re.compile(rb"[hH][tT][tT][pP][sS]?://([^/?#]*)")
 # Which bytes stand in a target as they are: wider than RFC 3986, as clients write ids without escaping them.
 _PATH = re.compile(rb"""[!"$-;=@-_a-z{}|~\x80-\xff]*""")
@@ -109,6 +112,8 @@ class Request:
             pass  # nobody upgrades here: the request is answered as it is (RFC 9110, section 7.8)
         except httptools.HttpParserError:
             raise Malformed(431 if len(fields.found) > MOST_HEADERS else 400) from None
+        finally:
+            del fields.parser  # which has hold of the fields
         found = fields.found
         if len(found) > MOST_HEADERS:
             raise Malformed(431)
@@ -123,13 +128,11 @@ class Request:
         self.is_old = minor == b"0"
         self.authorities: tuple[bytes, ...] = () if host is None else (host.strip(b" \t"),)
         self.body = b""
-        if b"transfer-encoding" in headers:
-            self.length: int | None = None
-        else:
-            self.length = int(headers.get(b"content-length", b"0"))
+        self.length = _length(headers)
         if method == b"CONNECT" and target[:1] != b"/":
             target = b"*"  # a host and a port, which is no path; nobody is connected with anything here
-        self.path, self.query, authority = _target(target.decode("latin-1"))
+        read = _known_target if len(target) <= KNOWN_TARGET_BYTES else _target
+        self.path, self.query, authority = read(target.decode("latin-1"))
         if authority is not None:
             self.authorities = (*self.authorities, authority)
 
@@ -139,7 +142,25 @@ class Request:
         return None if value is None else value.strip(b" \t")
 
 
-@functools.lru_cache(maxsize=4096)  # trace ids differ from request to request; what is asked for seldom does
+def _length(headers: dict[bytes, bytes]) -> int | None:
+    """The length of a body, as `Request.length` has it.
+
+    Raises:
+        Malformed: It is said in two ways, of which somebody on the way may have believed the other (RFC 9112, 6.3).
+    """
+    length = headers.get(b"content-length")
+    if b"transfer-encoding" in headers:
+        if length is not None:
+            raise Malformed(400)
+        return None
+    if length is None:
+        return 0
+    length = length.strip(b" \t")
+    if not length.isdigit() or len(length) > MOST_DIGITS:
+        raise Malformed(400)
+    return int(length)
+
+
 def _target(text: str) -> tuple[str, str, bytes | None]:
     """Path, query and authority of a target, given one character for each byte.
 
@@ -163,6 +184,10 @@ def _target(text: str) -> tuple[str, str, bytes | None]:
         return path.decode(), query.decode(), authority
     except UnicodeDecodeError:
         raise Malformed(400) from None
+
+
+# Trace ids differ from request to request; what is asked for seldom does.
+_known_target = functools.lru_cache(maxsize=4096)(_target)
 
 
 class _Fields:
@@ -190,11 +215,11 @@ def head_end(data: bytes | bytearray, start: int) -> int:
         data: What has come.
         start: Up to where an earlier call has looked in vain.
     """
-    end = data.find(b"\r\n\r\n", max(0, start - 3))
-    if end >= 0:
-        return end + 4
-    bare = _BARE_END.search(data, max(0, start - 2))
-    return bare.end() if bare else -1
+    start = max(0, start - 2)
+    end = data.find(b"\n\r\n", start)
+    # Whichever comes first, or what follows the head would belong to it when both come at once.
+    bare = data.find(b"\n\n", start, end + 1 if end >= 0 else len(data))
+    return bare + 2 if bare >= 0 else end + 3 if end >= 0 else -1
 
 
 def with_crlf(head: bytes) -> bytes:
@@ -241,7 +266,9 @@ class Answer:
         lines = [b"HTTP/1.1 %d %b\r\ndate: %b\r\n" % (self.status, _REASONS.get(self.status, b"Error"), date)]
         if self.content_type is not None:
             lines.append(b"content-type: %b\r\n" % self.content_type)
-        if self.status != 304:
+        if self.status == 304:
+            without_body = True  # RFC 9110, section 15.4.5
+        else:
             lines.append(b"content-length: %d\r\n" % len(self.body))
         lines.append(self.headers)
         if connection:
