@@ -21,10 +21,14 @@ if TYPE_CHECKING:
 
 # The bodies that are read are lists of names.
 BODY_BYTES = 1024 * 1024
+# What is read ahead while an answer is waited for, so that a client that goes away is noticed.
+AHEAD_BYTES = 64 * 1024
 # A client that does not read its answers holds them in our memory.
 UNREAD_SECONDS = 30.0
 # Connections above the limit that have a request in hand are told so; of more than these nobody is told anything.
 OVER_LIMIT = 256
+# The longest target, a method and a version.
+LINE_BYTES = TARGET_BYTES + 64
 TICK_SECONDS = 1.0
 
 
@@ -87,9 +91,10 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "buffer",
         "desk",
-        "has_spoken",
         "is_ending",
+        "is_half_closed",
         "is_unread",
+        "opened_at",
         "peer",
         "recall",
         "request",
@@ -110,12 +115,13 @@ class Connection(asyncio.Protocol):
         self.peer = Peer(listener, None, "")
         self.buffer = bytearray()
         self.scanned = 0  # of the buffer, for the end of a head
-        self.request: Request | None = None  # whose body is still coming
-        self.task: asyncio.Task[None] | None = None  # that works on an answer
-        self.since = server.now
-        self.has_spoken = False
+        self.request: Request | None = None  # that came last, until it is answered
+        self.task: asyncio.Future[Answer] | None = None  # that works on the answer
+        self.opened_at = server.now
+        self.since: float | None = None  # when something was begun or done last; None while the client is silent
         self.is_unread = False
-        self.is_ending = False
+        self.is_half_closed = False  # the client sends no more
+        self.is_ending = False  # nothing more is answered
 
     # What the loop calls.
 
@@ -134,23 +140,27 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes have come."""
-        if not self.buffer and self.request is None and self.task is None:
+        if not self.buffer and self.request is None:
             response = self.recall(data)
             if response is not None:
                 self.transport.write(response)
                 self.since = self.server.now
                 return
-        if not self.buffer and self.task is None:
-            self.since = self.server.now
+            if data.lstrip(b"\r\n"):  # else no request has begun
+                self.since = self.server.now
         self.buffer += data
-        self._advance()
+        if self.task is None:
+            self._advance()
+        elif len(self.buffer) > AHEAD_BYTES:
+            self.transport.pause_reading()
 
     def eof_received(self) -> bool:
         """The client sends no more; it may still read."""
-        if self.task is None:
-            return False
-        self.is_ending = True
-        return True
+        self.is_half_closed = True
+        if self.task is not None or self.is_unread:
+            return True  # what it has asked for is still answered
+        self.end()
+        return False
 
     def pause_writing(self) -> None:
         """The client does not read: nothing more is answered until it does."""
@@ -161,13 +171,13 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """The client reads again."""
         self.is_unread = False
-        if self.task is None and not self.transport.is_closing():
-            self.transport.resume_reading()
-            self._advance()
+        self.since = self.server.now
+        self._go_on()
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio gives it
         """The connection is over."""
         self.is_ending = True
+        self.buffer.clear()
         if self.task is not None:
             self.task.cancel()
         self.server.closed(self)
@@ -178,14 +188,25 @@ class Connection(asyncio.Protocol):
         """Answer what has come, as far as that goes."""
         while self.task is None and not self.is_unread and not self.is_ending:
             if self.request is None and not self._take_head():
-                return
+                break
             request = self.request
             if request is None:
                 continue
             if not self._take_body(request):
-                return
-            self.request = None
+                break
             self._respond(request)
+        else:
+            return
+        if self.is_half_closed:
+            self.end()
+
+    def _go_on(self) -> None:
+        """Nothing is in the way any more: read and answer."""
+        if self.is_ending or self.is_unread:
+            return
+        if not self.is_half_closed:
+            self.transport.resume_reading()
+        self._advance()
 
     def _take_head(self) -> bool:
         """Take a head off the buffer; False if it is not all there, or was none."""
@@ -197,10 +218,12 @@ class Connection(asyncio.Protocol):
         end = head_end(buffer, self.scanned)
         if end < 0 or end > HEAD_BYTES:
             self.scanned = len(buffer)
-            if self.scanned > HEAD_BYTES or (
-                self.scanned > TARGET_BYTES + 64 and b"\r\n" not in buffer[: TARGET_BYTES + 64]
-            ):
-                self._refuse(431 if b"\r\n" in buffer[: TARGET_BYTES + 64] else 414)
+            if not 0x20 < buffer[0] < 0x7F:
+                self._refuse(400)  # such as a client that speaks TLS; it would wait for us, and we for it
+            elif self.scanned > LINE_BYTES and buffer.find(b"\n", 0, LINE_BYTES) < 0:
+                self._refuse(414)
+            elif self.scanned > HEAD_BYTES:
+                self._refuse(431)
             return False
         head = bytes(buffer[:end])
         del buffer[:end]
@@ -237,34 +260,40 @@ class Connection(asyncio.Protocol):
         return True
 
     def _respond(self, request: Request) -> None:
-        self.has_spoken = True
         self.since = self.server.now
-        answer = self.desk.answer(request, self.peer)
+        try:
+            answer = self.desk.answer(request, self.peer)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is this client's alone
+            self._fail(error)
+            return
         if isinstance(answer, bytes):
+            self.request = None
             self.transport.write(answer)
         elif isinstance(answer, Answer):
             self._send(request, answer)
         else:
-            self.transport.pause_reading()
-            self.task = self.server.loop.create_task(self._respond_later(request, answer))
-            self.server.took(self.task)
+            self.task = asyncio.ensure_future(answer, loop=self.server.loop)
+            self.server.site.in_hand += 1
+            self.task.add_done_callback(self._answered)
 
-    async def _respond_later(self, request: Request, coming: Awaitable[Answer]) -> None:
-        answer = await coming
+    def _answered(self, task: asyncio.Future[Answer]) -> None:
+        """The work on an answer has ended, in whatever way."""
+        self.server.site.in_hand -= 1
         self.task = None
         self.since = self.server.now
-        if self.transport.is_closing():
-            return
-        is_last = self.is_ending
-        self.is_ending = False
-        request.keep_alive = request.keep_alive and not is_last
-        self._send(request, answer)
-        if not self.is_ending and not self.is_unread:
-            self.transport.resume_reading()
-            self._advance()
+        request = self.request
+        if task.cancelled():
+            self.transport.abort()
+        elif (error := task.exception()) is not None:
+            self._fail(error)
+        elif request is not None and not self.transport.is_closing():
+            self._send(request, task.result())
+            self._go_on()
 
     def _send(self, request: Request, answer: Answer) -> None:
-        goes_on = request.keep_alive and not self.server.is_draining
+        self.request = None
+        is_last = self.is_half_closed and not self.buffer
+        goes_on = request.keep_alive and not self.server.is_draining and not is_last
         connection = (b"keep-alive" if request.is_old else b"") if goes_on else b"close"
         self.transport.write(
             answer.render(self.server.site.date, connection=connection, without_body=request.method == "HEAD")
@@ -277,26 +306,41 @@ class Connection(asyncio.Protocol):
         self.transport.write(Answer(status).render(self.server.site.date, connection=b"close"))
         self.end()
 
+    def _fail(self, error: BaseException) -> None:
+        """Answer what we have a fault with, and end; the others do not notice."""
+        context = {"message": "A request was not answered", "exception": error, "protocol": self}
+        self.server.loop.call_exception_handler(context)
+        if not self.transport.is_closing():
+            self._refuse(500)
+
     # What the server calls.
 
     def end(self) -> None:
         """Close, once what was written has gone out."""
         self.is_ending = True
+        self.since = self.server.now
+        self.request = None
         self.buffer.clear()
         self.transport.close()
 
+    @property
+    def quiet_since(self) -> float:
+        """Since when nothing has been going on."""
+        return self.opened_at if self.since is None else self.since
+
     def check(self, now: float, limits: Limits) -> None:
         """Close what takes too long."""
-        waited = now - self.since
+        # At least so long: what has happened since a tick bears the time of that tick.
+        waited = now - self.quiet_since - TICK_SECONDS
         if self.task is not None:
             return
-        if self.is_unread:
+        if self.is_unread or self.is_ending:
             if waited > UNREAD_SECONDS:
                 self.transport.abort()
         elif self.buffer or self.request is not None:
             if waited > limits.head_seconds:
                 self._refuse(408)
-        elif waited > (limits.idle_seconds if self.has_spoken else limits.head_seconds):
+        elif waited > (limits.head_seconds if self.since is None else limits.idle_seconds):
             self.end()
 
 
@@ -322,7 +366,7 @@ class Server:
         self.loop = loop
         self.clock = clock
         self.now = clock()
-        self.connections: set[Connection] = set()
+        self.connections: dict[Connection, None] = {}  # in the order in which they came
         self.is_draining = False
         self._listening: list[asyncio.Server] = []
         self._timer: asyncio.TimerHandle | None = None
@@ -331,7 +375,7 @@ class Server:
 
     async def listen(self, sockets: list[socket.socket]) -> None:
         """Accept connections on sockets that are bound."""
-        self._tick()
+        self._read_clock()
         for listening in sockets:
             kind = "tcp" if listening.family in {socket.AF_INET, socket.AF_INET6} else "unix"
             make = functools.partial(Connection, self, kind)
@@ -341,30 +385,35 @@ class Server:
         """A connection has begun."""
         self._empty.clear()
         if self._timer is None:
-            self._tick()
-        connection.since = self.now
-        above = len(self.connections) - self.limits.connections
-        if above >= 0:
-            idle = [other for other in self.connections if other.task is None]
-            if idle:
-                min(idle, key=lambda other: other.since).end()
-            elif above >= OVER_LIMIT or self.is_draining:
-                connection.transport.abort()
-        self.connections.add(connection)
+            self._read_clock()
+            self._timer = self.loop.call_later(TICK_SECONDS, self._tick)
+        connection.opened_at = self.now
+        if self.is_draining:
+            connection.end()
+        elif len(self.connections) >= self.limits.connections:
+            self._make_room(connection)
+        self.connections[connection] = None
+
+    def _make_room(self, newcomer: Connection) -> None:
+        # One that is ending holds nobody up: its client has the last answer soon, or is cut off.
+        living = [other for other in self.connections if not other.is_ending]
+        above = len(living) - self.limits.connections
+        if above < 0:
+            return
+        idle = (other for other in living if other.task is None)
+        oldest = min(idle, key=lambda other: other.quiet_since, default=None)
+        if oldest is not None:
+            oldest.end()
+            if oldest.is_unread:
+                oldest.transport.abort()
+        elif above >= OVER_LIMIT:
+            newcomer.transport.abort()
 
     def closed(self, connection: Connection) -> None:
         """A connection is over."""
-        self.connections.discard(connection)
+        self.connections.pop(connection, None)
         if not self.connections:
             self._empty.set()
-
-    def took(self, task: asyncio.Task[None]) -> None:
-        """A request is being worked on; it counts until that ends, in whatever way."""
-        self.site.in_hand += 1
-        task.add_done_callback(self._gave)
-
-    def _gave(self, _task: asyncio.Task[None]) -> None:
-        self.site.in_hand -= 1
 
     async def drain(self, seconds: float) -> None:
         """Accept nothing more, let those who wait for an answer have it, and end."""
@@ -380,15 +429,17 @@ class Server:
         except TimeoutError:
             for connection in list(self.connections):
                 connection.transport.abort()
+            await asyncio.sleep(0)  # in which they are told
         if self._timer is not None:
             self._timer.cancel()
 
     def _tick(self) -> None:
         """Once a second, while anybody is there: the date, and who takes too long."""
-        self.now = self.clock()
-        self.site.date = email.utils.formatdate(usegmt=True).encode()
-        self._timer = None
+        self._read_clock()
+        self._timer = self.loop.call_later(TICK_SECONDS, self._tick) if self.connections else None
         for connection in list(self.connections):
             connection.check(self.now, self.limits)
-        if self.connections:
-            self._timer = self.loop.call_later(TICK_SECONDS, self._tick)
+
+    def _read_clock(self) -> None:
+        self.now = self.clock()
+        self.site.date = email.utils.formatdate(usegmt=True).encode()
