@@ -14,6 +14,8 @@ from strongroom.errors import StrongroomError
 
 # What sockaddr_un holds, less the NUL: unix(7).
 UNIX_PATH_BYTES = 107
+# The one after it stands for "leave it as it is": chown(2).
+HIGHEST_ID = 2**32 - 2
 _TRIES = 20
 
 
@@ -48,7 +50,8 @@ def _bound(family: socket.AddressFamily, host: str, port: int) -> socket.socket:
     shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     bound: socket.socket | None = None
     try:
-        bound = socket.socket(family, socket.SOCK_STREAM)
+        # By its protocol asyncio knows that it is for TCP, and does not have small answers wait (TCP_NODELAY).
+        bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         if sys.platform == "win32":
             # There SO_REUSEADDR would let another program take the port from under us.
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
@@ -87,21 +90,25 @@ if sys.platform != "win32":
             owner: Its user and group id; -1 leaves one as it is.
 
         Raises:
-            CannotListen: The path is too long or taken, or the owner cannot be set.
+            CannotListen: The path is none, too long or taken, or the owner cannot be set.
         """
         if len(os.fsencode(path)) > UNIX_PATH_BYTES:
             raise CannotListen(
                 f"Could not bind to {path}: a socket's path has at most {UNIX_PATH_BYTES} bytes", "choose a shorter one"
             )
+        if not path or "\0" in path:
+            raise CannotListen(f"Could not bind to {path!r}: this is no path", "check unix_socket")
         bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        made = None
         try:
             _remove_dead(path)
-            # Nobody else may connect between the two steps. (The mask belongs to the process, which has one thread yet.)
+            # Nobody else may connect between the two steps. (The mask is the process's, which has one thread yet.)
             before = os.umask(0o177)
             try:
                 bound.bind(path)
             finally:
                 os.umask(before)
+            made = identity(path)
             if owner != (-1, -1):
                 os.chown(path, *owner)
             os.chmod(path, mode)
@@ -109,6 +116,7 @@ if sys.platform != "win32":
             bound.setblocking(False)
         except OSError as error:
             bound.close()
+            remove(path, made)
             raise CannotListen(
                 f"Could not bind to {path}: {error.strerror} (os error {error.errno})", "check unix_socket"
             ) from error
@@ -122,11 +130,23 @@ if sys.platform != "win32":
         """
         user, _, group = (text or "").partition(":")
         try:
-            uid = -1 if not user else int(user) if user.isdigit() else import_module("pwd").getpwnam(user).pw_uid
-            gid = -1 if not group else int(group) if group.isdigit() else import_module("grp").getgrnam(group).gr_gid
-        except KeyError as error:
+            uid = _number(user) if user else -1
+            gid = _number(group) if group else -1
+            if uid is None:
+                uid = import_module("pwd").getpwnam(user).pw_uid
+            if gid is None:
+                gid = import_module("grp").getgrnam(group).gr_gid
+        except (KeyError, ValueError) as error:
             raise CannotListen(f"unix_socket_owner: {error.args[0]}", "check the names in unix_socket_owner") from error
         return uid, gid
+
+    def _number(text: str) -> int | None:
+        """An id that is given as such; None for a name."""
+        if not (text.isascii() and text.isdigit()):
+            return None
+        if int(text) > HIGHEST_ID:
+            raise ValueError(f"no id is above {HIGHEST_ID}: {text!r}")
+        return int(text)
 
     def _remove_dead(path: str) -> None:
         """Remove a socket that nobody listens on any more, if it is ours; whatever else is there stays."""
