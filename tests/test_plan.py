@@ -268,11 +268,6 @@ def test_a_step_is_shown_in_short():
     ("settings", "field", "what"),
     [
         ({"sso_start_url": "https://x/start"}, "sso_start_url", "IAM Identity Center"),
-        ({"web_identity_token_file": "/t", "role_arn": ROLE}, "web_identity_token_file", "a web identity token"),
-        ({"web_identity_token_process": "t"}, "web_identity_token_process", "a web identity token"),
-        ({"credential_process": "secret-tool x"}, "credential_process", "a credential_process"),
-        ({"credential_source": "Environment", "role_arn": ROLE}, "credential_source", "a credential_source"),
-        ({"login_session": "arn"}, "login_session", "a console sign-in session"),
     ],
 )
 def test_a_source_that_cannot_be_used_yet_is_named(settings, field, what):

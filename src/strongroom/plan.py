@@ -1,7 +1,8 @@
 """Which steps lead to a profile's credentials: decided here, purely, and done in `strongroom.providers`.
 
-A plan is a tuple of steps. The first reads a long-term key; each next one asks STS with the credentials of the one
-before. Each step says why it is there, so that ``strongroom explain`` can.
+A plan is a tuple of steps. The first brings credentials from somewhere: a stored long-term key, IAM Identity Center, a
+web identity, a program, the machine; each next one asks STS with the credentials of the one before. Each step says why
+it is there, so that ``strongroom explain`` can.
 
 What AWS makes of these calls, and so what the rules below follow:
 
@@ -11,6 +12,8 @@ What AWS makes of these calls, and so what the rules below follow:
 """
 
 from __future__ import annotations
+
+import binascii
 
 from strongroom.durations import show
 from strongroom.errors import NoCredentials, ProfileIncomplete
@@ -24,21 +27,32 @@ if TYPE_CHECKING:
 KEY = "key"
 SESSION_TOKEN = "sts.GetSessionToken"  # noqa: S105 - the name of an API action, and of stored items
 ASSUME_ROLE = "sts.AssumeRole"
+SSO_ROLE = "sso.GetRoleCredentials"
+WEB_IDENTITY = "sts.AssumeRoleWithWebIdentity"
+PROCESS = "credential_process"
+SOURCE = "credential_source"
+LOGIN_SESSION = "login_session"
+
+# Whose credentials are a role's: a role that is assumed with them is chained, and they prove no MFA.
+_ROLES = (ASSUME_ROLE, SSO_ROLE, WEB_IDENTITY)
+# Whose credentials others keep: storing them would only make them old.
+NOT_KEPT = (KEY, SOURCE, LOGIN_SESSION)
 
 ROLE_SECONDS = 3600
 SESSION_TOKEN_SECONDS = 3600
 CHAINED_SESSION_TOKEN_SECONDS = 8 * 3600
 ROLE_CHAINING_LIMIT_SECONDS = 3600
 
-# What a profile may name as its source and this version cannot use: field -> what it is called.
-_NOT_YET = {
-    "sso_start_url": "IAM Identity Center",
-    "sso_session": "IAM Identity Center",
-    "web_identity_token_file": "a web identity token",
-    "web_identity_token_process": "a web identity token",
-    "credential_process": "a credential_process",
-    "credential_source": "a credential_source",
-    "login_session": "a console sign-in session",
+# Where a profile without a stored key or a source may have its credentials from, the first that is set counts:
+# field -> kind of step.
+_ROOTS = {
+    "sso_start_url": SSO_ROLE,
+    "sso_session": SSO_ROLE,
+    "web_identity_token_file": WEB_IDENTITY,
+    "web_identity_token_process": WEB_IDENTITY,
+    "credential_process": PROCESS,
+    "credential_source": SOURCE,
+    "login_session": LOGIN_SESSION,
 }
 
 _PARTITIONS = (
@@ -56,7 +70,7 @@ class Step:
     """One step of a plan. Immutable by convention: made by `plan`, never changed.
 
     Args:
-        kind: `KEY`, `SESSION_TOKEN` or `ASSUME_ROLE`; the latter two are also the type in a stored item's name.
+        kind: `KEY`, `SESSION_TOKEN`, ...; also the type in a stored item's name.
         profile: The profile whose step it is; its settings are what is sent.
         serial: The MFA device whose code is sent with this step, or empty.
         duration_seconds: The lifetime that is asked of AWS; 0 for a key.
@@ -65,9 +79,20 @@ class Step:
             id apart, which is known only when that key is read.
         reason: Why this step is taken, one sentence.
         notes: What the user should know when this step is taken.
+        slot: The third part of a stored item's name: the device, or for Identity Center the start URL.
     """
 
-    __slots__ = ("duration_seconds", "fingerprint", "kind", "notes", "profile", "reason", "serial", "wanted_seconds")
+    __slots__ = (
+        "duration_seconds",
+        "fingerprint",
+        "kind",
+        "notes",
+        "profile",
+        "reason",
+        "serial",
+        "slot",
+        "wanted_seconds",
+    )
 
     def __init__(
         self,
@@ -80,8 +105,10 @@ class Step:
         wanted_seconds: int = 0,
         fingerprint: dict[str, object] | None = None,
         notes: tuple[str, ...] = (),
+        slot: str = "",
     ) -> None:
         self.kind = kind
+        self.slot = slot or serial
         self.profile = profile
         self.reason = reason
         self.serial = serial
@@ -104,14 +131,16 @@ def plan(profile: Profile, stored: Container[str], *, no_session: bool = False) 
         no_session: Never call GetSessionToken.
 
     Returns:
-        At least one step; the first is of kind `KEY`.
+        At least one step; the first, and no other, needs no credentials.
 
     Raises:
         NoCredentials: Neither the profile nor one of its sources has a key or names another source.
-        ProfileIncomplete: The source that is named is of a kind that cannot be used yet.
+        ProfileIncomplete: A source is named, and something that it needs is not.
     """
     chain = _chain(profile, stored)
-    walk = _Walk(chain, no_session=no_session)
+    is_stored = chain[0].name in stored
+    root = _root(chain[0], chain[1] if len(chain) > 1 else None, is_stored=is_stored)
+    walk = _Walk(chain, root, no_session=no_session)
     for index in range(len(chain)):
         walk.visit(index)
     return tuple(walk.steps)
@@ -128,26 +157,74 @@ def partition(region: str | None) -> str:
 def _chain(profile: Profile, stored: Container[str]) -> list[Profile]:
     """The profiles from the one whose stored key is used out to the target."""
     chain = [profile]
-    while chain[0].name not in stored:
-        source = chain[0].source
-        if source is None:
-            raise _no_source(chain[0], chain[1] if len(chain) > 1 else None)
-        chain.insert(0, source)
+    while chain[0].name not in stored and chain[0].source is not None:
+        chain.insert(0, chain[0].source)
     return chain
+
+
+def _root(profile: Profile, named_by: Profile | None, *, is_stored: bool) -> Step:
+    """The first step."""
+    name = profile.name
+    if is_stored:
+        return Step(KEY, profile, f"a long-term key is stored for profile {name!r}")
+    field = next((field for field in _ROOTS if getattr(profile, field)), "")
+    if not field:
+        raise _no_source(profile, named_by)
+    kind = _ROOTS[field]
+    where = profile.origins.get(field, "the config file")
+    if kind == SSO_ROLE:
+        raise ProfileIncomplete(
+            name,
+            field,
+            f"profile {name!r} takes its credentials from IAM Identity Center ({field}, {where}), "
+            "which this version of strongroom cannot use yet",
+            f"store a key of its own with `strongroom add {name}`, or set source_profile",
+        )
+    wanted = (profile.assume_role_duration or 0) if kind == WEB_IDENTITY else 0
+    if kind == WEB_IDENTITY and not profile.role_arn:
+        raise ProfileIncomplete(name, "role_arn", f"profile {name!r} has a {field} and no role_arn", "set role_arn")
+    return Step(
+        kind,
+        profile,
+        f"profile {name!r} names its source: {field} ({where})",
+        duration_seconds=(wanted or ROLE_SECONDS) if kind == WEB_IDENTITY else 0,
+        wanted_seconds=wanted,
+        fingerprint=_root_fingerprint(kind, profile),
+        slot=(profile.sso_start_url or "") if kind == SSO_ROLE else "",
+    )
+
+
+def _root_fingerprint(kind: str, profile: Profile) -> dict[str, object]:
+    """What the credentials of a first step depend on, as `_Walk._fingerprint` has it."""
+    fields: dict[str, object] = {"step": kind, "partition": partition(profile.region), "endpoint": profile.endpoint_url}
+    if kind == SSO_ROLE:
+        fields |= {
+            "start_url": profile.sso_start_url,
+            "session": profile.sso_session,
+            "account": profile.sso_account_id,
+            "role": profile.sso_role_name,
+        }
+    elif kind == WEB_IDENTITY:
+        fields |= {
+            "roles": [profile.role_arn],
+            "session_name": profile.role_session_name,
+            "token_file": profile.web_identity_token_file,
+            "token_process": _digest(profile.web_identity_token_process),
+        }
+    elif kind == PROCESS:
+        fields["command"] = _digest(profile.credential_process)
+    else:
+        fields["source"] = profile.credential_source or profile.login_session
+    return {name: value for name, value in fields.items() if value}
+
+
+def _digest(command: str | None) -> str:
+    """A command's mark: the command may hold a secret, and a fingerprint is told to those who wait for the same."""
+    return f"{binascii.crc32(command.encode()):08x}{len(command):x}" if command else ""
 
 
 def _no_source(profile: Profile, named_by: Profile | None) -> Exception:
     """The error for *profile*, whose credentials come from nowhere, and which *named_by* has as its source."""
-    for field, what in _NOT_YET.items():
-        if getattr(profile, field):
-            where = profile.origins.get(field, "the config file")
-            return ProfileIncomplete(
-                profile.name,
-                field,
-                f"profile {profile.name!r} takes its credentials from {what} ({field}, {where}), "
-                "which this version of strongroom cannot use yet",
-                f"store a key of its own with `strongroom add {profile.name}`, or set source_profile",
-            )
     advice = f"store a key with `strongroom add {profile.name}`, or "
     if named_by is None or profile.exists:
         return NoCredentials(profile.name, hint=advice + "set source_profile")
@@ -156,13 +233,14 @@ def _no_source(profile: Profile, named_by: Profile | None) -> Exception:
 
 
 class _Walk:
-    """Visits the profiles of a chain from the key outwards and collects the steps."""
+    """Visits the profiles of a chain from the first step outwards and collects the steps."""
 
-    def __init__(self, chain: list[Profile], *, no_session: bool) -> None:
+    def __init__(self, chain: list[Profile], root: Step, *, no_session: bool) -> None:
         self.chain = chain
-        self.no_session = no_session
-        key = chain[0]
-        self.steps = [Step(KEY, key, f"a long-term key is stored for profile {key.name!r}", notes=_ignored(chain))]
+        self.no_session = no_session or root.kind != KEY
+        self.root = root
+        root.notes = _ignored(chain, root.kind)
+        self.steps = [root]
         self.proved = ""  # the MFA device that the credentials so far have proved
         self.roles: list[str] = []  # the roles assumed so far
 
@@ -172,7 +250,7 @@ class _Walk:
         outer = self.chain[index + 1] if index + 1 < len(self.chain) else None
         if self._primes(index, profile, outer):
             self._add_session_token(profile, outer)
-        if profile.role_arn:
+        if profile.role_arn and not (index == 0 and self.root.kind == WEB_IDENTITY):
             self._add_role(profile)
 
     def _primes(self, index: int, profile: Profile, outer: Profile | None) -> bool:
@@ -213,14 +291,14 @@ class _Walk:
         wanted = profile.assume_role_duration or 0
         serial, reason = self._serial_of_role(profile, before)
         notes: list[str] = []
-        if before == ASSUME_ROLE and profile.mfa_serial and profile.mfa_serial != self.proved:
+        if before in _ROLES and profile.mfa_serial and profile.mfa_serial != self.proved:
             notes.append(
                 f"profile {profile.name!r}: no MFA code is sent for role {profile.role_arn}, because it is assumed by "
                 "another role, and a role's session carries no MFA"
             )
-        if before != KEY and wanted > ROLE_CHAINING_LIMIT_SECONDS:
+        if before in {SESSION_TOKEN, *_ROLES} and wanted > ROLE_CHAINING_LIMIT_SECONDS:
             # After GetSessionToken AWS might give more. Then another role follows, whose hour is what counts.
-            if before == ASSUME_ROLE:
+            if before in _ROLES:
                 notes.append(
                     f"profile {profile.name!r}: role {profile.role_arn} is assumed by another role, and AWS gives such "
                     f"a session an hour at most, not {show(wanted)}"
@@ -249,7 +327,7 @@ class _Walk:
             return "", f"profile {name!r} has role {role} and no mfa_serial"
         if profile.mfa_serial == self.proved:
             return "", f"profile {name!r} has role {role}, and its MFA device is proved already"
-        if before == ASSUME_ROLE:
+        if before in _ROLES:
             return "", f"profile {name!r} has role {role}; a role session carries no MFA, so no code is sent"
         if before == SESSION_TOKEN:
             return profile.mfa_serial, f"profile {name!r} has role {role} and another MFA device than its source"
@@ -264,6 +342,7 @@ class _Walk:
             "endpoint": profile.sts_endpoint_url or profile.endpoint_url,
             "serial": self.proved,
             "roles": [*self.roles, profile.role_arn] if is_role else [],
+            "root": self.root.fingerprint,
         }
         if is_role:
             fields["external_id"] = profile.external_id
@@ -274,11 +353,12 @@ class _Walk:
         return {name: value for name, value in fields.items() if value}
 
 
-def _ignored(chain: list[Profile]) -> tuple[str, ...]:
-    """What the profiles ask for beside the stored key, as far as silence about it would mislead."""
+def _ignored(chain: list[Profile], root: str) -> tuple[str, ...]:
+    """What the profiles ask for beside their source, as far as silence about it would mislead."""
+    instead = {KEY: "its stored key"}.get(root, root)
     return tuple(
         f"profile {profile.name!r}: credential_source is not used, because credentials come from "
-        + ("its stored key" if index == 0 else "its source_profile")
+        + (instead if index == 0 else "its source_profile")
         for index, profile in enumerate(chain)
-        if profile.credential_source
+        if profile.credential_source and not (index == 0 and root == SOURCE)
     )

@@ -25,7 +25,7 @@ import time
 from strongroom.credentials import Credentials, go_json, show_time
 from strongroom.errors import ItemDamaged, ItemNotFound, KeystoreError, KeystoreLocked
 from strongroom.keystore import Item
-from strongroom.plan import ASSUME_ROLE
+from strongroom.plan import ASSUME_ROLE, NOT_KEPT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -205,7 +205,9 @@ class Vault:
         For a role, the code of a device may have been sent with AssumeRole or with the step before: either way it is
         proved, so both are looked at.
         """
-        serials = {step.serial}
+        if step.kind in NOT_KEPT:
+            return []
+        serials = {step.slot}
         if step.kind == ASSUME_ROLE:
             serials |= {str(step.fingerprint.get("serial", "")), ""}
         prefix = f"{step.kind},{_encode(step.profile.name)},"
@@ -219,8 +221,8 @@ class Vault:
         """Stored credentials that *step* would get, or None. What cannot be read is a miss.
 
         Args:
-            step: One that asks STS.
-            master: The profile whose long-term key the plan begins with.
+            step: One whose credentials are kept.
+            master: The profile whose long-term key the plan begins with; empty if it begins with something else.
 
         Raises:
             KeystoreLocked: The passphrase opens neither the session nor the long-term key.
@@ -232,6 +234,8 @@ class Vault:
             except KeystoreLocked:
                 # A store may hold items under several passphrases. If this one opens the key, the session is just a
                 # miss; if it does not, that is what the user should hear.
+                if not master:
+                    raise
                 self.key(master)
                 continue
             except (KeystoreError, ValueError, AttributeError, RecursionError):
@@ -245,12 +249,14 @@ class Vault:
         """Whether what a session was made for is what *step* asks for."""
         made_for = fields.get("Strongroom")
         if not isinstance(made_for, dict):
-            return name.serial == step.serial  # made by aws-vault, which does not say more
+            return name.serial == step.slot  # made by aws-vault, which does not say more
         if made_for.get("fingerprint") != step.fingerprint:
             return False
         lifetime = made_for.get("lifetime")
         if not isinstance(lifetime, int) or lifetime < step.wanted_seconds:
             return False
+        if not master:
+            return "key" not in made_for
         made_at, changed_at = self.listing.get(name.key), self.listing.get(master)
         if made_at is not None and changed_at is not None and changed_at < made_at:
             return True  # the key has not changed since, so there is no need to open it
@@ -265,15 +271,15 @@ class Vault:
         Raises:
             KeystoreError: The session could not be stored.
         """
-        key_id = self.key(master).access_key_id
+        made_with = {"key": self.key(master).access_key_id} if master else {}
         self.refresh()
-        if self.listing.get(master) != self._began_with.get(master):
+        if master and self.listing.get(master) != self._began_with.get(master):
             return
-        name = SessionName.of(step.kind, step.profile.name, step.serial, credentials.expiration or 0)
+        name = SessionName.of(step.kind, step.profile.name, step.slot, int(credentials.expiration or 0))
         fields = credentials.sts_fields()
         fields["Strongroom"] = {
             "fingerprint": step.fingerprint,
-            "key": key_id,
+            **made_with,
             # What was asked for: whoever asks for as much would get no more than this.
             "lifetime": step.duration_seconds,
         }

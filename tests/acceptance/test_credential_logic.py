@@ -817,8 +817,7 @@ def test_no_credentials_anywhere(c1, cloud, source):
 @pytest.mark.parametrize(
     "setting",
     [
-        "sso_start_url = https://x.awsapps.com/start", "web_identity_token_file = /x", "credential_process = true",
-        "credential_source = Environment", "web_identity_token_process = true", "sso_session = corp",
+        "sso_start_url = https://x.awsapps.com/start", "sso_session = corp",
     ],
 )  # fmt: skip
 def test_what_cannot_be_used_yet(c1, cloud, setting):

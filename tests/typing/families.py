@@ -7,6 +7,7 @@ A member is a module, so nothing at run time says what it must offer. A line tha
 from typing import TYPE_CHECKING
 
 import strongroom.cli.add
+import strongroom.cli.agent
 import strongroom.cli.clear
 import strongroom.cli.exec
 import strongroom.cli.explain
@@ -14,17 +15,24 @@ import strongroom.cli.export
 import strongroom.cli.help
 import strongroom.cli.list
 import strongroom.cli.remove
+import strongroom.cli.sm
 import strongroom.cli.version
 import strongroom.keystore.file
 import strongroom.keystore.memory
 import strongroom.providers.assume_role
+import strongroom.providers.credential_process
+import strongroom.providers.credential_source
+import strongroom.providers.login_session
 import strongroom.providers.session_token
+import strongroom.providers.web_identity
 
 if TYPE_CHECKING:
     from strongroom.cli.main import Command
     from strongroom.keystore import Keystore, KeystoreModule
     from strongroom.providers import Provider
 
+    _agent: Command = strongroom.cli.agent
+    _sm: Command = strongroom.cli.sm
     _add: Command = strongroom.cli.add
     _clear: Command = strongroom.cli.clear
     _exec: Command = strongroom.cli.exec
@@ -39,4 +47,8 @@ if TYPE_CHECKING:
     _memory: Keystore = strongroom.keystore.memory.MemoryKeystore()
 
     _assume_role: Provider = strongroom.providers.assume_role
+    _credential_process: Provider = strongroom.providers.credential_process
+    _credential_source: Provider = strongroom.providers.credential_source
+    _login_session: Provider = strongroom.providers.login_session
+    _web_identity: Provider = strongroom.providers.web_identity
     _session_token: Provider = strongroom.providers.session_token

@@ -12,6 +12,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
+import botocore
 import botocore.config
 import botocore.exceptions
 import botocore.parsers
@@ -80,20 +81,15 @@ class Endpoint:
         self.ca_bundle = ca_bundle
 
 
-def connect(service: str, endpoint: Endpoint, credentials: Credentials) -> Any:
-    """A botocore client for *service*.
+def connect(service: str, endpoint: Endpoint, credentials: Credentials | None) -> Any:
+    """A botocore client for *service*; without credentials for calls that are not signed.
 
     Raises:
         AwsError: The endpoint's settings make no sense to botocore, or name certificates that are not there; or the
             credentials cannot be sent.
     """
-    for value in (credentials.access_key_id, credentials.secret_access_key, credentials.session_token):
-        if not (value.isascii() and value.isprintable()):
-            # They travel in HTTP headers, and the library that refuses such a header quotes it: a secret, maybe.
-            raise AwsError(
-                f"the access key {shown_key_id(credentials.access_key_id)!r} holds characters that no access key has",
-                "store it again with `strongroom add`",
-            )
+    if credentials is not None:
+        _check_characters(credentials)
     if endpoint.ca_bundle and not os.path.exists(endpoint.ca_bundle):
         # botocore would say so at the first call, without the path.
         raise AwsError(f"there are no certificates at {endpoint.ca_bundle!r}", "check AWS_CA_BUNDLE and ca_bundle")
@@ -114,6 +110,7 @@ def connect(service: str, endpoint: Endpoint, credentials: Credentials) -> Any:
         ignore_configured_endpoint_urls=True,
         defaults_mode="legacy",
         user_agent_extra="strongroom",
+        signature_version=None if credentials is not None else botocore.UNSIGNED,
     )
     with _translated(f"{service} in region {endpoint.region!r}"):
         return session.create_client(
@@ -121,11 +118,21 @@ def connect(service: str, endpoint: Endpoint, credentials: Credentials) -> Any:
             region_name=endpoint.region,
             endpoint_url=endpoint.url,
             verify=endpoint.ca_bundle,
-            aws_access_key_id=credentials.access_key_id,
-            aws_secret_access_key=credentials.secret_access_key,
-            aws_session_token=credentials.session_token or None,
+            aws_access_key_id=credentials and credentials.access_key_id,
+            aws_secret_access_key=credentials and credentials.secret_access_key,
+            aws_session_token=(credentials and credentials.session_token) or None,
             config=config,
         )
+
+
+def _check_characters(credentials: Credentials) -> None:
+    for value in (credentials.access_key_id, credentials.secret_access_key, credentials.session_token):
+        if not (value.isascii() and value.isprintable()):
+            # They travel in HTTP headers, and the library that refuses such a header quotes it: a secret, maybe.
+            raise AwsError(
+                f"the access key {shown_key_id(credentials.access_key_id)!r} holds characters that no access key has",
+                "store it again with `strongroom add`",
+            )
 
 
 def call(operation: Callable[..., dict[str, Any]], name: str, **parameters: object) -> dict[str, Any]:

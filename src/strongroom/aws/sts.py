@@ -136,6 +136,47 @@ def get_caller_identity(chain: Chain, region: str | None, credentials: Credentia
     return str(answer.get("Account", ""))
 
 
+def caller_arn(endpoint: client.Endpoint, credentials: Credentials) -> str:
+    """The ARN of whose credentials these are; AWS tells everybody, whatever their rights.
+
+    Raises:
+        AwsError: The call failed.
+    """
+    name = "sts GetCallerIdentity"
+    answer = client.call(client.connect("sts", endpoint, credentials).get_caller_identity, name)
+    arn = answer.get("Arn")
+    if not (arn and isinstance(arn, str)):
+        raise AwsUnreachable(f"{name} was answered without an ARN", "check endpoint_url")
+    return arn
+
+
+def assume_role_with_web_identity(
+    endpoint: client.Endpoint, *, role_arn: str, token: str, duration_seconds: int, session_name: str = ""
+) -> Credentials:
+    """Assume a role with a token of an OpenID Connect provider; the call is not signed.
+
+    Args:
+        endpoint: Where STS is.
+        role_arn: The role.
+        token: The token.
+        duration_seconds: 900 to 43,200, and no more than the role allows.
+        session_name: As CloudTrail shows it; by default the time in nanoseconds.
+
+    Raises:
+        AwsError: The call failed.
+    """
+    name = f"sts AssumeRoleWithWebIdentity of {role_arn}"
+    answer = client.call(
+        client.connect("sts", endpoint, None).assume_role_with_web_identity,
+        name,
+        RoleArn=role_arn,
+        RoleSessionName=session_name or str(time.time_ns()),
+        WebIdentityToken=token,
+        DurationSeconds=duration_seconds,
+    )
+    return _credentials(name, answer)
+
+
 def _credentials(name: str, answer: dict[str, Any]) -> Credentials:
     fields = dict(answer.get("Credentials") or {})
     expiration = fields.get("Expiration")

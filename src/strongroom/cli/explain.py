@@ -28,6 +28,13 @@ FLAGS = (*retrieval.FLAGS, Flag("json", "the same, as JSON"))
 WORDS = ("[profile]",)
 RUNS = False
 
+# Who brings the credentials of a step, if it is not AWS.
+_ASKED = {
+    plan.PROCESS: "the program",
+    plan.SOURCE: "the machine",
+    plan.LOGIN_SESSION: "the AWS CLI's cache",
+}
+
 # What is stored for a step: nothing; credentials that were opened and fit; some that fit by their name, in a store
 # that is locked; some that were opened and are for something else.
 NOTHING, CHECKED, NOT_CHECKED, UNFIT = "no", "cached", "cached, not checked", "cached for something else"
@@ -49,11 +56,13 @@ def run(arguments: Arguments, settings: Settings) -> int:
 def _explained(steps: tuple[Step, ...], settings: Settings) -> list[dict[str, object]]:
     vault = settings.vault()
     can_open = settings.inherited.get("AWS_VAULT_FILE_PASSPHRASE") is not None
-    explained = [_step(step, vault, steps[0].profile.name, can_open=can_open) for step in steps]
+    master = steps[0].profile.name if steps[0].kind == plan.KEY else ""
+    explained = [_step(step, vault, master, can_open=can_open) for step in steps]
     # The work begins after the last step whose result is there.
     usable = [index for index, each in enumerate(explained) if each["cached"] in {CHECKED, NOT_CHECKED}]
+    begin = max(usable, default=0 if master else -1)
     for index, each in enumerate(explained):
-        each["will_call"] = bool(each["action"] != plan.KEY and index > max(usable, default=0))
+        each["will_call"] = index > begin
     return explained
 
 
@@ -61,7 +70,7 @@ def _step(step: Step, vault: Vault, master: str, *, can_open: bool) -> dict[str,
     fields: dict[str, object] = {"action": step.kind, "profile": step.profile.name, "reason": step.reason}
     if step.kind == plan.KEY:
         return fields | {"cached": NOTHING, "notes": list(step.notes)}
-    if step.kind == plan.ASSUME_ROLE:
+    if step.kind in {plan.ASSUME_ROLE, plan.WEB_IDENTITY}:
         fields["role_arn"] = step.profile.role_arn
     fields |= {"mfa_serial": step.serial, "duration_seconds": step.duration_seconds, "notes": list(step.notes)}
     candidates = vault.candidates(step)
@@ -119,6 +128,8 @@ def _title(step: dict[str, object]) -> str:
     if step["action"] == plan.KEY:
         return f"read the long-term key of profile {step['profile']}"
     title = f"{step['action']} for profile {step['profile']}"
+    if not step["duration_seconds"]:
+        return title
     if "role_arn" in step:
         title += f", role {step['role_arn']}"
     title += f", for {show(int(str(step['duration_seconds'])))}"
@@ -134,4 +145,5 @@ def _state(step: dict[str, object]) -> str:
         CHECKED: f"stored and good until {step.get('expiration')}",
         NOT_CHECKED: f"cached, not checked: the keystore is locked; good until {step.get('expiration')} by its name",
     }[str(step["cached"])]
-    return f"{told}; {'AWS will be asked' if step['will_call'] else 'AWS will not be asked'}"
+    who = _ASKED.get(str(step["action"]), "AWS")
+    return f"{told}; {who} will {'' if step['will_call'] else 'not '}be asked"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from strongroom import prompt
+from strongroom import plan, prompt
 from strongroom.cli import environment
 from strongroom.cli.flags import mfa_code
 from strongroom.errors import CredentialsError, MfaRequired, PromptFailed, PromptUnavailable
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 # In the environment of a profile's mfa_process: the profiles whose mfa_process is running, one a line, so that one
 # that leads back to itself is found out.
 RUNNING = "STRONGROOM_MFA_PROCESS"
+
+# The same of programs that bring credentials or tokens.
+SOURCES_RUNNING = "STRONGROOM_SOURCE_PROCESS"
 
 # A wrong code is asked for again this often, as other programs do.
 TRIES = 3
@@ -43,6 +46,14 @@ class World:
                     f"the mfa_process of profile {step.profile.name!r} asks strongroom for that same profile",
                     "let it use another profile, or none",
                 )
+        self.sources_running = settings.inherited.get(SOURCES_RUNNING, "").splitlines()
+        root = steps[0]
+        if root.kind in {plan.PROCESS, plan.WEB_IDENTITY} and root.profile.name in self.sources_running:
+            field = "credential_process" if root.kind == plan.PROCESS else "web_identity_token_process"
+            raise CredentialsError(
+                f"the {field} of profile {root.profile.name!r} asks strongroom for that same profile",
+                f"store a key with `strongroom add {root.profile.name}`, or let it run another program",
+            )
         self.settings = settings
         self.target = target
         self.lock_directory = settings.lock_directory()
@@ -74,6 +85,20 @@ class World:
         if attempt:
             self.tell(f"AWS did not accept the code of {step.serial}")
         return self._from_human(step.serial)
+
+    def expand(self, path: str) -> str:
+        """A path of the config file, with a leading ``~/`` replaced."""
+        return self.settings.expand(path)
+
+    def helper_environment(self, profile: str) -> dict[str, str]:
+        """The environment of a program that is run on behalf of a profile, which it tells of."""
+        variables = environment.of_helper(self.settings.inherited)
+        variables[SOURCES_RUNNING] = "\n".join([*self.sources_running, profile])
+        return variables
+
+    def inherited_environment(self) -> dict[str, str]:
+        """The variables that we were started with, less those of a strongroom around us."""
+        return self.settings.environ
 
     def tell(self, message: str) -> None:
         """Say something to the human."""

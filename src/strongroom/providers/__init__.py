@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from importlib import import_module
 
+from strongroom.plan import KEY
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Protocol
 
     from strongroom.credentials import Credentials
@@ -19,8 +21,8 @@ if TYPE_CHECKING:
     class Provider(Protocol):
         """The face of a provider's module."""
 
-        def retrieve(self, step: Step, source: Credentials, world: World) -> Credentials:
-            """Ask AWS for what *step* wants, signed with *source*."""
+        def retrieve(self, step: Step, source: Credentials | None, world: World) -> Credentials:
+            """Get what *step* wants, signed with *source*; without one if it is the first step."""
 
     class World(Protocol):
         """What providers need of their surroundings, so that none of them reads a variable or a terminal."""
@@ -39,6 +41,15 @@ if TYPE_CHECKING:
                 PromptDismissed: The human declined.
             """
 
+        def expand(self, path: str) -> str:
+            """A path of the config file, with a leading ``~/`` replaced."""
+
+        def helper_environment(self, profile: str) -> dict[str, str]:
+            """The environment of a program that is run on behalf of a profile, which it tells of."""
+
+        def inherited_environment(self) -> Mapping[str, str]:
+            """The variables that we were started with, less those of a strongroom around us."""
+
         def tell(self, message: str) -> None:
             """Say something to the human."""
 
@@ -50,6 +61,10 @@ if TYPE_CHECKING:
 PROVIDERS = {
     "sts.GetSessionToken": "session_token",
     "sts.AssumeRole": "assume_role",
+    "sts.AssumeRoleWithWebIdentity": "web_identity",
+    "credential_process": "credential_process",
+    "credential_source": "credential_source",
+    "login_session": "login_session",
 }
 
 
@@ -73,20 +88,23 @@ def retrieve(steps: Sequence[Step], vault: Vault, world: Callable[[], World]) ->
     Raises:
         StrongroomError: Any of the tree.
     """
-    master = steps[0].profile.name
-    vault.begin(master)
-    done, credentials = 0, None
-    for index in range(len(steps) - 1, 0, -1):
+    master = steps[0].profile.name if steps[0].kind == KEY else ""
+    if master:
+        vault.begin(master)
+    first = 1 if master else 0  # that asks anybody
+    done, credentials = first - 1, None
+    for index in range(len(steps) - 1, first - 1, -1):
         credentials = vault.session(steps[index], master)
         if credentials is not None:
             done = index
             break
-    if credentials is None:
+    if credentials is None and master:
         credentials = vault.key(master)
-    if done + 1 == len(steps):
+    if credentials is not None and done + 1 == len(steps):
         return credentials
     once = import_module("strongroom.providers.once").once
     surroundings = world()
     for step in steps[done + 1 :]:
         credentials = once(step, credentials, vault, surroundings, master)
+    assert credentials is not None  # noqa: S101 - a plan has a step
     return credentials

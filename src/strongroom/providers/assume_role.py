@@ -12,10 +12,12 @@ if TYPE_CHECKING:
     from strongroom.providers import World
 
 
-def retrieve(step: Step, source: Credentials, world: World) -> Credentials:
+def retrieve(step: Step, source: Credentials | None, world: World) -> Credentials:
     """Assume the role."""
     profile = step.profile
     endpoint = sts.endpoint(profile)
+
+    assert source is not None  # noqa: S101 - it is never the first step
 
     def call(code: str) -> Credentials:
         return sts.assume_role(

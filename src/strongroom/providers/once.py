@@ -18,6 +18,7 @@ from strongroom.errors import (
     PromptFailed,
     StrongroomError,
 )
+from strongroom.plan import NOT_KEPT
 from strongroom.providers import load
 
 TYPE_CHECKING = False
@@ -35,19 +36,21 @@ if TYPE_CHECKING:
 _SHARED = (AwsError, MfaRefused, PromptDismissed, PromptFailed)
 
 
-def once(step: Step, source: Credentials, vault: Vault, world: World, master: str) -> Credentials:
+def once(step: Step, source: Credentials | None, vault: Vault, world: World, master: str) -> Credentials:
     """The credentials of *step*, by whichever process gets them first.
 
     Args:
         step: What to ask for.
-        source: The credentials to ask with.
+        source: The credentials to ask with; None for a first step.
         vault: Where the result is kept.
         world: The surroundings.
-        master: The profile whose long-term key the plan begins with.
+        master: The profile whose long-term key the plan begins with; empty if it begins with something else.
 
     Raises:
         StrongroomError: Any of the tree.
     """
+    if step.kind in NOT_KEPT:
+        return _ask(step, source, vault, world, master)
     looked_at: dict[str, float | None] | None = None
 
     def look() -> Credentials | None:
@@ -63,7 +66,7 @@ def once(step: Step, source: Credentials, vault: Vault, world: World, master: st
     try:
         turn = lock.hold(
             world.lock_directory,
-            f"{step.kind} of profile {step.profile.name} in {vault.keystore.location} with {step.serial}",
+            f"{step.kind} of profile {step.profile.name} in {vault.keystore.location} with {step.slot}",
             command=world.command,
             scope=_scope(step, world),
             wait_seconds=world.lock_wait_seconds,
@@ -93,10 +96,12 @@ def _scope(step: Step, world: World) -> str:
     return json.dumps([step.fingerprint, step.wanted_seconds, own], sort_keys=True)
 
 
-def _ask(step: Step, source: Credentials, vault: Vault, world: World, master: str) -> Credentials:
+def _ask(step: Step, source: Credentials | None, vault: Vault, world: World, master: str) -> Credentials:
     for note in step.notes:
         world.tell(note)
     credentials = load(step.kind).retrieve(step, source, world)
+    if step.kind in NOT_KEPT or credentials.expiration is None:
+        return credentials  # nobody knows for how long it is good
     try:
         vault.keep(step, credentials, master)
     except KeystoreError as error:

@@ -12,9 +12,11 @@ if TYPE_CHECKING:
     from strongroom.providers import World
 
 
-def retrieve(step: Step, source: Credentials, world: World) -> Credentials:
+def retrieve(step: Step, source: Credentials | None, world: World) -> Credentials:
     """Ask for the session."""
     endpoint = sts.endpoint(step.profile)
+
+    assert source is not None  # noqa: S101 - it is never the first step
 
     def call(code: str) -> Credentials:
         return sts.get_session_token(
