@@ -200,8 +200,8 @@ class Service:
             async with asyncio.timeout(self.config.own.total_timeout_seconds):
                 outcome = await asyncio.shield(future)
                 if had_begun and isinstance(outcome, Record) and outcome.fresh_until == outcome.fetched_at:
-                    # One that is always to be fresh, as its other names now tell: this was asked for before.
-                    outcome = await asyncio.shield(self._join(ask, self.cache.key(ask), force=True))
+                    # One that is always to be fresh, as its other names now tell. Who joins now joins a later call.
+                    outcome = await asyncio.shield(self._join(ask, self.cache.key(ask), force=False))
         except TimeoutError:
             outcome = Failure(504, "TimeoutError", "Timeout", kind="transient", reason="AWS did not answer in time")
             self.log.warn(f"{ask.id}: {outcome.reason}")
