@@ -26,7 +26,7 @@ from urllib.parse import parse_qsl
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 from werkzeug.test import Client
 
-from fakes import sts
+from fakes import iam, sts
 from fakes.sigv4 import Signed
 from fakes.sts import Call, Key, Refusal, Role
 
@@ -103,6 +103,7 @@ class Cloud:
         self.roles: dict[str, Role] = {}
         self.mfa: dict[str, set[str] | str] = {}  # serial -> accepted codes, or a seed in base32 (codes work once then)
         self.skew_seconds = 0.0
+        self.iam = iam.Iam(self)
         self._used: set[tuple[str, str]] = set()
         self._troubles: list[Trouble] = []
         self._gates: list[Gate] = []
@@ -351,6 +352,9 @@ class Cloud:
         if signed.service == "iam" and key.kind == "session" and not key.mfa:
             # "You cannot call any IAM API operations unless MFA authentication information is included in the request."
             raise Refusal(403, "InvalidClientTokenId", "The security token included in the request is invalid")
+        with self._lock:
+            if signed.service == "iam" and self.iam.knows(call, key):
+                return Answer(200, self.iam.answer(call, key).encode())
         caught: list = []
         body = b"".join(self._other(environ, lambda status, headers, *_: caught.append((status, dict(headers)))))
         status, headers = caught[0]
@@ -379,6 +383,8 @@ class Cloud:
                           " documentation for details.")  # fmt: skip
         if key.expires_at is not None and key.expires_at <= self.now():
             raise Refusal(403, "ExpiredToken", "The security token included in the request is expired")
+        with self._lock:
+            self.iam.check(key)
         return key
 
     # moto, which takes half a second to import: only when something needs it.
