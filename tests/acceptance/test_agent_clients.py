@@ -33,6 +33,8 @@ SHARED = f"arn:aws:secretsmanager:us-east-1:{ACCOUNT}:secret:shared/*"
 POLICIES = {
     "web": (["prod/web/*", "ssm:/web/*"], {("prod/web/db", "us-east-1"), ("prod/web/db", EUROPE)}),
     "shared": ([SHARED], {("shared/x", "us-east-1")}),
+    # Whose name may be asked for, because it could be that one; what comes then is another's.
+    "europe": ([SHARED.replace("us-east-1", EUROPE)], {("shared/x", EUROPE)}),
     "exact": (["x", "prod/we?"], {("x", "us-east-1"), ("prod/web", "us-east-1")}),
     "parameters": (["ssm:/*"], set()),
     "all": (["*", "ssm:*"], set(SECRETS)),
