@@ -141,7 +141,7 @@ class Record:
 
     def apart(self) -> Record:
         """The same once more, for those who wait for it: the cache may drop its own before they come to read it."""
-        made = Record(self.key, self.asked, self.response, self.order, self.size)
+        made = Record(self.key, self.asked, self.response, self.order, self.size - OVERHEAD_BYTES)
         made.arn, made.name, made.version_id = self.arn, self.name, self.version_id
         made.date, made.etag, made.body_at = self.date, self.etag, self.body_at
         made.fetched_at, made.fresh_until = self.fetched_at, self.fresh_until
