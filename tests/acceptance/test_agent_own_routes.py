@@ -514,6 +514,20 @@ def test_headers_of_one_value(standing, secrets):
     assert secrets.gets(name) == 2
 
 
+def test_more_values_than_are_remembered(standing, secrets):
+    """Dozens of keys of one secret, each known by its whole request: none outlives the secret."""
+    keys = [f"k{number}" for number in range(40)]
+    name = secrets.create(value=json.dumps(dict.fromkeys(keys, "old")))
+    with standing.wire() as wire:
+        for value in ("old", "new"):
+            for key in keys * 3:
+                wire.get(f"{SECRET}{name}&jsonKey={key}")
+                assert wire.reply().text == value
+            secrets.put(name, json.dumps(dict.fromkeys(keys, "new")))
+            assert invalidate(standing, name).status == 200
+    assert secrets.gets(name) == 2
+
+
 # Counters.
 
 
