@@ -102,6 +102,7 @@ class Cloud:
         self.keys: dict[str, Key] = {}
         self.roles: dict[str, Role] = {}
         self.mfa: dict[str, set[str] | str] = {}  # serial -> accepted codes, or a seed in base32 (codes work once then)
+        self.web_identities: set[str] = set()  # tokens that are accepted, as they are
         self.skew_seconds = 0.0
         self.iam = iam.Iam(self)
         self._used: set[tuple[str, str]] = set()
@@ -306,6 +307,8 @@ class Cloud:
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         environ["wsgi.input"] = io.BytesIO(body)
         signed = Signed.read(environ, body)
+        if signed is None and b"Action=AssumeRoleWithWebIdentity" in body:
+            return self._unsigned(dict(parse_qsl(body.decode())), environ, start_response)
         if signed is None or signed.service not in {"sts", "iam"}:
             self.others.append((signed.service, signed.access_key_id) if signed else ("", ""))
             return self._other(environ, start_response)
@@ -325,6 +328,21 @@ class Cloud:
                 answer = happen(environ) or answer
         elif answer.status != 200:
             note("trouble")
+        return respond(answer, start_response)
+
+    def _unsigned(self, parameters: dict[str, str], environ: dict, start_response: Callable) -> list[bytes]:
+        """AssumeRoleWithWebIdentity, which is proved by its token alone."""
+        call = Call.read(parameters, signer="nobody", host=environ.get("HTTP_HOST", ""))
+        with self._lock:
+            self.calls.append(call)
+        answer = None
+        if (happen := self._trouble(call.action, late=False)) is not None:
+            answer = happen(environ)
+        if answer is None:
+            try:
+                answer = Answer(200, self._sts.assume_role_with_web_identity(call).encode())
+            except Refusal as refusal:
+                answer = self._refused(refusal, environ)
         return respond(answer, start_response)
 
     def _record(self, parameters: dict[str, str], signed: Signed, environ: dict) -> tuple[Call, Callable[[str], None]]:

@@ -151,6 +151,17 @@ class Sts:
         user = {"AssumedRoleId": f"AROAEXAMPLE:{call.session_name}", "Arn": arn}
         return xml("AssumeRole", {"Credentials": credentials(made), "AssumedRoleUser": user})
 
+    def assume_role_with_web_identity(self, call: Call) -> str:
+        duration = within(call, ROLE_RANGE, default=3_600)
+        role = self.cloud.roles.get(call.role)
+        if call.parameters.get("WebIdentityToken") not in self.cloud.web_identities:
+            raise Refusal(400, "InvalidIdentityToken", "The ID Token provided is not a valid JWT.")
+        if not role:
+            raise Refusal(403, "AccessDenied", "Not authorized to perform sts:AssumeRoleWithWebIdentity")
+        arn = f"{role.arn.replace(':iam:', ':sts:').replace(':role/', ':assumed-role/')}/{call.session_name}"
+        made = self.cloud.issue("role", arn, duration)
+        return xml("AssumeRoleWithWebIdentity", {"Credentials": credentials(made)})
+
     def check_mfa(self, call: Call, key: Key) -> None:
         """The serial and the code of a request, if it has any."""
         if call.serial is None and call.code is None:

@@ -167,6 +167,7 @@ class App:
             "connections": self.connections(),
             "in_hand": self.in_hand,
             "in_flight": self.service.flights,
+            "roles": self.service.upstream.roles,
         }
         return self.metrics.render(gauges, self.service.ages() if with_names else None)
 
