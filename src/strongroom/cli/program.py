@@ -105,7 +105,9 @@ class Program:
         self.loop = asyncio.get_running_loop()
         self.loop.set_exception_handler(self._unexpected)
         self.ended = asyncio.Event()
-        self._on_signals({"SIGTERM": self.ended.set, "SIGINT": self.ended.set, "SIGBREAK": self.ended.set})
+        hung_up = asyncio.Event()  # before we can do anything about it, and it would end us
+        end = self.ended.set
+        self._on_signals({"SIGTERM": end, "SIGINT": end, "SIGBREAK": end, "SIGHUP": hung_up.set})
         self.executor = ThreadPoolExecutor(THREADS, "aws")
         try:
             self._assemble()
@@ -115,6 +117,8 @@ class Program:
             await self.server.listen(bound)
             self._on_signals({"SIGHUP": self.reload})
             systemd.notify(self.environ, systemd.READY)
+            if hung_up.is_set():
+                self.reload()
             self._in_background(self._load)
             trying = self.loop.create_task(self._try_credentials())
             await self.ended.wait()
