@@ -15,6 +15,7 @@ PATIENCE_SECONDS = 20  # bounds what a failing test can cost; a working server n
 LIMITS = Limits(connections=50, head_seconds=10, idle_seconds=120)
 DATE = b"Thu, 01 Jan 1970 00:00:00 GMT"
 HIT = b"GET /hit HTTP/1.1\r\nHost: a\r\n\r\n"
+LARGEST = b"GET /a HTTP/1.1\r\nA: ".ljust(HEAD_BYTES - 4, b"a") + b"\r\n\r\n"
 BIG = 5 * 1024 * 1024
 RESET = struct.pack("ii", 1, 0)
 
@@ -90,6 +91,8 @@ class Desk:
             self.cancelled.append(request.path)
             if request.path == "/slow/stubborn":
                 raise Fault("canary") from None
+            if request.path == "/slow/dutiful":
+                return said(request)
             raise
         return said(request)
 
@@ -525,6 +528,8 @@ def test_bodies_nobody_asked_for(serve, method):
         (b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 101 + b"\r\n", 431),
         (b"GET /" + b"a" * (TARGET_BYTES + 100), 414),
         (b"GET /" + b"a" * TARGET_BYTES + b" HTTP/1.1\r\n\r\n", 414),
+        (LARGEST[:-4] + b"a" * 5, 431),
+        (LARGEST[:-4] + b"a\r\n\r\n", 431),
         (b"GET / HTTP/1.1\r\nA: " + b"a" * HEAD_BYTES, 431),
         (b"GET / HTTP/1.1\r\nA: " + b"a" * HEAD_BYTES + b"\r\n\r\n", 431),
     ],
@@ -551,8 +556,7 @@ def test_a_large_head(serve):
 
     async def story(world):
         client = await world.connect()
-        start = b"GET /a HTTP/1.1\r\nA: "
-        await client.send(start + b"a" * (HEAD_BYTES - len(start) - 4) + b"\r\n\r\n" + HIT)
+        await client.send(LARGEST + HIT)
         assert [(await client.reply())[1] for _ in range(2)] == [b"GET /a  ", b"recalled"]
         target = "/" + "a" * (TARGET_BYTES - 1)
         await client.get(target)
@@ -965,6 +969,7 @@ def test_ending_ones_do_not_count(serve):
         await world.connect()
         assert await first.is_closed()
         assert not second.seen.is_ending
+        assert stuck.seen in world.server.connections
 
     serve(story, LIMITS._replace(connections=2))
 
@@ -1033,6 +1038,20 @@ def test_a_fault_after_the_client_has_gone(serve):
     serve(story, complaints=[Fault])
 
 
+def test_an_answer_after_the_client_has_gone(serve):
+    """Work that ends well although nobody waits for it is no fault."""
+
+    async def story(world):
+        client = await world.connect()
+        await client.get("/slow/dutiful")
+        await world.until(lambda: world.desk.waiting)
+        client.reset()
+        await world.until(lambda: not world.server.connections and not world.site.in_hand)
+        assert world.desk.cancelled == ["/slow/dutiful"]
+
+    serve(story)
+
+
 def test_work_that_others_cancel(serve):
     """A connection whose answer is called off ends."""
 
@@ -1087,7 +1106,7 @@ def test_drain_with_a_deadline(serve):
         await stuck.get("/big")
         await world.until(lambda: world.desk.waiting and stuck.seen.is_unread)
         await world.server.drain(0)
-        await world.until(lambda: not world.server.connections)
+        assert not world.server.connections
         assert await busy.is_closed()
         await world.until(lambda: not world.site.in_hand)
         assert world.desk.cancelled == ["/slow"]

@@ -37,16 +37,6 @@ def close(opened):
         each.close()
 
 
-def taken(family, host):
-    """A socket that somebody listens on."""
-    other = socket.socket(family, socket.SOCK_STREAM)
-    if family == socket.AF_INET6:
-        other.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-    other.bind((host, 0))
-    other.listen()
-    return other
-
-
 def in_use(shown):
     return f"Could not bind to {shown}: {os.strerror(errno.EADDRINUSE)} (os error {errno.EADDRINUSE})"
 
@@ -114,7 +104,9 @@ def test_again_at_once():
 
 def test_taken():
     """Somebody else's port: refused, with the words that the original has."""
-    with taken(socket.AF_INET, "127.0.0.1") as other:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
         port = other.getsockname()[1]
         with pytest.raises(CannotListen) as caught:
             loopback(port)
@@ -127,13 +119,14 @@ def test_taken():
 @IPV6
 def test_taken_on_ipv6_only():
     """Who connects to `localhost` must not meet somebody else there: refused, and 127.0.0.1 is let go."""
-    with taken(socket.AF_INET6, "::1") as other:
+    first, other = loopback(0)
+    first.close()
+    with other:
         port = other.getsockname()[1]
-        with pytest.raises(CannotListen) as caught:
-            loopback(port)
-        assert caught.value.message == in_use(f"[::1]:{port}")
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", port))
+        for _ in range(2):
+            with pytest.raises(CannotListen) as caught:
+                loopback(port)
+            assert caught.value.message == in_use(f"[::1]:{port}")
 
 
 class WithoutIPv6(socket.socket):

@@ -157,7 +157,7 @@ class Connection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """The client sends no more; it may still read."""
         self.is_half_closed = True
-        if self.task is not None or self.is_unread:
+        if self.task is not None:
             return True  # what it has asked for is still answered
         self.end()
         return False
@@ -202,11 +202,9 @@ class Connection(asyncio.Protocol):
 
     def _go_on(self) -> None:
         """Nothing is in the way any more: read and answer."""
-        if self.is_ending or self.is_unread:
-            return
-        if not self.is_half_closed:
+        if not self.is_ending and not self.is_unread:
             self.transport.resume_reading()
-        self._advance()
+            self._advance()
 
     def _take_head(self) -> bool:
         """Take a head off the buffer; False if it is not all there, or was none."""
