@@ -761,7 +761,7 @@ def test_refusals_by_other_settings(bench):
 def test_parameters(bench):
     """Version, label and form are part of the question; the selector follows the name."""
     answer = {"ARN": "arn:aws:ssm:eu-west-1:111122223333:parameter/a", "Name": "/a", "Value": "v", "Version": 2}
-    bench.upstream.answers |= {"/a": answer, "/a:2": answer}
+    bench.upstream.answers |= {"ssm:/a": answer, "ssm:/a:2": answer}
     for version, form in ((None, "plain"), (None, "stored"), ("2", "plain")) * 2:
         bench.get("/a", kind="parameter", version=version, stage=form)
     assert bench.upstream.asked == [(None, "/a", True), (None, "/a", False), (None, "/a:2", True)]
@@ -777,7 +777,7 @@ def test_calls_are_counted(bench):
     bench.upstream.put("db")
     bench.get("db")
     bench.get("no")
-    bench.upstream.answers["/a"] = {"Name": "/a", "Value": "v"}
+    bench.upstream.answers["ssm:/a"] = {"Name": "/a", "Value": "v"}
     bench.get("/a", kind="parameter", stage="stored")
     text = bench.metrics.render({}).decode()
     for line in (

@@ -94,12 +94,13 @@ class FakeUpstream:
 
     Attributes:
         asked: Role, id, version and stage of each call.
-        answers: Id, or role and id -> a secret, an exception to raise, or what returns or raises one of them.
+        answers: Id, or role and id, of a parameter behind ``ssm:`` -> a secret or a parameter's members, an exception to raise, or what returns or raises one of them.
     """
 
     def __init__(self):
         self.asked = []
         self.answers = {}
+        self.roles = 0
 
     def put(self, name, value="hunter2", *, version="V1", ending="AbCdEf", account=ACCOUNT, region=REGION, by=None):
         """A secret, found by its name, ARN and ARN without ending; or only by those that are listed."""
@@ -119,8 +120,7 @@ class FakeUpstream:
 
     def parameter(self, role_arn, name, with_decryption):
         self.asked.append((role_arn, name, with_decryption))
-        answer = self._answer(role_arn, name)
-        return Parameter.from_aws({"Parameter": answer}) if isinstance(answer, dict) else answer
+        return Parameter.from_aws({"Parameter": self._answer(role_arn, f"ssm:{name}")})
 
     def _answer(self, role_arn, text):
         answer = self.answers.get((role_arn, text)) or self.answers.get(text) or gone()
