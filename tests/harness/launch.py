@@ -10,6 +10,8 @@ import pytest
 
 from harness.agent import PATIENCE_SECONDS, Wire
 
+PYTHON = f'{shlex.quote(sys.executable)} "$@"'
+
 
 def by_shell(patch: pytest.MonkeyPatch, directory: Path, command: str) -> None:
     """From now on, start each child by *command*, in which ``python`` stands for the interpreter with its words.
@@ -18,9 +20,8 @@ def by_shell(patch: pytest.MonkeyPatch, directory: Path, command: str) -> None:
 
         by_shell(monkeypatch, tmp_path, "ulimit -n 256; exec python")
     """
-    python = f'{shlex.quote(sys.executable)} "$@"'
     script = directory / "start"
-    script.write_text(f"#!/bin/sh\n{command.replace('python', python)}\n")
+    script.write_text(f"#!/bin/sh\n{command.replace('python', PYTHON)}\n")
     script.chmod(0o700)
     patch.setattr(sys, "executable", str(script))
 
@@ -29,7 +30,11 @@ def by_unix(path: Path) -> Wire:
     """A connection to a Unix socket; its path, which may have 107 bytes, is taken from here."""
     connection = socket.socket(socket.AF_UNIX)
     connection.settimeout(PATIENCE_SECONDS)
-    connection.connect(os.path.relpath(path))
+    try:
+        connection.connect(os.path.relpath(path))
+    except OSError:
+        connection.close()
+        raise
     return Wire(connection)
 
 
