@@ -532,6 +532,9 @@ def test_other_settings(bench):
     mine = [("X-Mine", TOKEN.decode())]
     assert bench.fetch("/v1/db", headers=mine).short == (404, "Not found")
     assert bench.fetch("/v2/db", headers=mine).status == 200
+    reconfigure(bench, path_prefix="/")
+    assert bench.fetch("/v2/db", headers=mine).status == 400
+    assert bench.upstream.ids()[-1] == "v2/db"
 
 
 def test_peers_apart(bench_of):
@@ -569,7 +572,9 @@ def test_values_that_are_not_counted_are_not_known(bench):
         head = bench.head(f"{GET}db&jsonKey=k{number}")
         for _ in range(3):
             assert bench.fetch(f"{GET}db&jsonKey=k{number}").text == str(number)
-        assert (bench.app.desk(Peer("tcp", None, "x")).recall(head) is not None) == (number < 16)
+        desk = bench.app.desk(Peer("tcp", None, "x"))
+        assert (desk.recall(head) is not None) == (number < 16)
+    assert len(desk.essences) == len(desk.memo) == 16
 
 
 # --- what is logged and counted

@@ -331,6 +331,21 @@ def test_renewed_ahead(bench, dice, at):
     assert len(bench.upstream.asked) == 2
 
 
+def test_a_call_that_is_under_way_renews(bench):
+    """Nobody begins another."""
+    bench.upstream.put("db")
+    bench.get("db")
+    bench.clock.tick(290)
+    bench.calls.is_held = True
+    forced = bench.begin("db", force=True)
+    bench.settle()
+    assert outcome(bench.get("db")) == ("hunter2", "hit")
+    assert len(bench.calls.waiting) == 1
+    bench.land()
+    assert outcome(forced.result()) == ("hunter2", "miss")
+    assert len(bench.upstream.asked) == 2
+
+
 @pytest.mark.parametrize("failure", [transient(), other()])
 def test_a_renewal_that_fails(bench_of, failure):
     """It is tried again after 1, 2, 4... and at last every 30 seconds; nobody who asks notices."""
@@ -480,6 +495,31 @@ def test_a_refusal_of_what_was_cached_is_remembered(bench):
     bench.upstream.fail(gone(), "db")
     assert [bench.get("db").code for _ in range(3)] == ["ResourceNotFoundException"] * 3
     assert len(bench.upstream.asked) == 2
+
+
+def test_a_refusal_of_one_version_is_remembered(bench):
+    """While others are cached, and so its names are known."""
+    bench.upstream.put("db")
+    bench.get("db")
+    bench.get("db", version="V1")
+    bench.upstream.fail(gone(), "db", arn_of("db"))
+    bench.clock.tick(1)
+    assert bench.get("db", force=True).code == "ResourceNotFoundException"
+    assert {bench.get(name).code for name in ("db", arn_of("db"))} == {"ResourceNotFoundException"}
+    assert outcome(bench.get("db", version="V1")) == ("hunter2", "hit")
+    assert len(bench.upstream.asked) == 3
+
+
+@pytest.mark.parametrize("name", ["db", arn_of("db")])
+def test_what_was_refused_once(bench_of, name):
+    """A refusal is forgotten when AWS says yes, by whatever name, though the record may go before the refusal would."""
+    bench = bench_of(Config(cache_size=1, own=Own(negative_ttl_seconds=300)))
+    bench.get(name)
+    bench.upstream.put("db")
+    bench.upstream.put("b")
+    assert outcome(bench.get("db", force=True)) == ("hunter2", "miss")
+    bench.get("b")
+    assert outcome(bench.get(name)) == ("hunter2", "miss")
 
 
 def test_refusals_are_remembered_within_bounds(bench):

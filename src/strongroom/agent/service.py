@@ -168,7 +168,7 @@ class Service:
                 record.forced_at = now
                 return None
             if now >= record.calm_until:
-                self._renew_ahead(ask, key, record, now)
+                self._renew_ahead(ask, key, record)
             return Served(record, "hit")
         refusal = self._refusals.get(key)
         if refusal is not None:
@@ -404,10 +404,10 @@ class Service:
             record.stay_calm(min(record.retry_at, record.fresh_until))
         return failure
 
-    def _renew_ahead(self, ask: Ask, key: Key, record: Record, now: float) -> None:
+    def _renew_ahead(self, ask: Ask, key: Key, record: Record) -> None:
         if record.calm_until != NEVER:
             record.stay_calm(record.fresh_until)  # there is nothing more to do until the answer comes, or it expires
-        if now >= record.retry_at and key not in self._flights:
+        if key not in self._flights:
             self._take_off(ask, key, self.loop.create_future())
 
     def _stale(self, record: Record, now: float) -> Served | None:
