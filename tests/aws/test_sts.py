@@ -262,3 +262,44 @@ def test_who_we_are():
     chain = Answering({"Account": "111111111111", "Arn": "a"})
     assert sts.get_caller_identity(chain, "eu-west-1", KEY) == "111111111111"
     assert chain.calls == [("sts", "GetCallerIdentity", {}, {"region": "eu-west-1", "credentials": KEY})]
+
+
+# GetFederationToken
+
+
+def test_a_federation_token(cloud, aws):
+    """A key is exchanged for a session of a federated user, with the policy that is given."""
+    got = sts.get_federation_token(aws, KEY, name="jon", duration_seconds=7200, policy='{"Statement": [1]}')
+    assert cloud.calls == [Call("GetFederationToken", 7200)]
+    assert cloud.calls[0].parameters["Name"] == "jon"
+    assert cloud.calls[0].policy == '{"Statement": [1]}'
+    assert got == given(cloud, got)
+    assert sts.caller_arn(aws, got) == "arn:aws:sts::111111111111:federated-user/jon"
+
+
+def test_a_federation_token_with_a_managed_policy(cloud, aws):
+    """Its ARN goes alone."""
+    sts.get_federation_token(aws, KEY, name="jon", duration_seconds=900, policy_arn="arn:aws:iam::aws:policy/X")
+    assert cloud.calls[0].parameters["PolicyArns.member.1.arn"] == "arn:aws:iam::aws:policy/X"
+    assert cloud.calls[0].policy is None
+
+
+@pytest.mark.parametrize(
+    ("user", "name"),
+    [("j", "j-"), ("jo", "jo"), ("a" * 32, "a" * 32), ("a" * 32 + "b", "a" * 32), ("a+=,.@-_", "a+=,.@-_")],
+)
+def test_the_name_of_a_federated_user(cloud, aws, user, name):
+    """Has 2 to 32 characters, whatever the user's has."""
+    sts.get_federation_token(aws, KEY, name=user, duration_seconds=900)
+    assert cloud.calls[0].parameters["Name"] == name
+
+
+def test_a_federation_token_is_refused(cloud, aws):
+    """To a session."""
+    session = sts.get_session_token(aws, KEY, duration_seconds=900)
+    with pytest.raises(AwsRefused) as caught:
+        sts.get_federation_token(aws, session, name="jon", duration_seconds=900)
+    assert caught.value.message == (
+        "sts GetFederationToken was refused (AccessDenied): Cannot call GetFederationToken with session credentials"
+    )
+    assert cloud.actions == ["GetSessionToken", "GetFederationToken"]

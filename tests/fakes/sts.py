@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import hmac
+import json
 import re
 import secrets
 import struct
@@ -31,7 +32,8 @@ class Refusal(Exception):
 class Key:
     """An access key that the fake knows.
 
-    ``kind`` is ``key`` (long-term), ``session`` (GetSessionToken) or ``role`` (AssumeRole).
+    ``kind`` is ``key`` (long-term), ``session`` (GetSessionToken), ``role`` (AssumeRole) or ``federated``
+    (GetFederationToken).
     """
 
     access_key_id: str
@@ -118,6 +120,7 @@ class Sts:
             "GetCallerIdentity": self.get_caller_identity,
             "GetSessionToken": self.get_session_token,
             "AssumeRole": self.assume_role,
+            "GetFederationToken": self.get_federation_token,
         }
 
     def get_caller_identity(self, _call: Call, key: Key) -> str:
@@ -161,6 +164,25 @@ class Sts:
         arn = f"{role.arn.replace(':iam:', ':sts:').replace(':role/', ':assumed-role/')}/{call.session_name}"
         made = self.cloud.issue("role", arn, duration)
         return xml("AssumeRoleWithWebIdentity", {"Credentials": credentials(made)})
+
+    def get_federation_token(self, call: Call, key: Key) -> str:
+        if key.kind != "key":
+            raise Refusal(403, "AccessDenied", "Cannot call GetFederationToken with session credentials")
+        root = key.arn.endswith(":root")
+        duration = within(call, (USER_RANGE[0], CHAINED_MAXIMUM) if root else USER_RANGE, default=43_200)
+        name = call.parameters.get("Name")
+        constrain("name", name, r"[\w+=,.@-]{2,32}")
+        if call.policy is not None:
+            try:
+                statements = json.loads(call.policy)["Statement"]
+            except (ValueError, KeyError, TypeError):
+                statements = None
+            if not statements or len(call.policy) > 2_048:
+                raise Refusal(400, "MalformedPolicyDocument", "Syntax errors in policy.")
+        arn = f"arn:aws:sts::{key.account}:federated-user/{name}"
+        made = self.cloud.issue("federated", arn, duration)
+        user = {"FederatedUserId": f"{key.account}:{name}", "Arn": arn}
+        return xml("GetFederationToken", {"Credentials": credentials(made), "FederatedUser": user})
 
     def check_mfa(self, call: Call, key: Key) -> None:
         """The serial and the code of a request, if it has any."""

@@ -10,20 +10,24 @@ import contextlib
 import email.utils
 import os
 import time
+import urllib.parse
 from typing import TYPE_CHECKING, Any
 
 import botocore
+import botocore.awsrequest
 import botocore.config
 import botocore.exceptions
+import botocore.httpsession
 import botocore.parsers
 import botocore.session
+import botocore.utils
 
 from strongroom.credentials import shown_key_id
 from strongroom.durations import show
 from strongroom.errors import AwsError, AwsRefused, AwsUnreachable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from strongroom.credentials import Credentials
 
@@ -90,9 +94,7 @@ def connect(service: str, endpoint: Endpoint, credentials: Credentials | None) -
     """
     if credentials is not None:
         _check_characters(credentials)
-    if endpoint.ca_bundle and not os.path.exists(endpoint.ca_bundle):
-        # botocore would say so at the first call, without the path.
-        raise AwsError(f"there are no certificates at {endpoint.ca_bundle!r}", "check AWS_CA_BUNDLE and ca_bundle")
+    _check_certificates(endpoint.ca_bundle)
     # `profile` without its environment variables: AWS_PROFILE may name anything, and must not matter here.
     session = botocore.session.Session(session_vars={"profile": (None, None, None, None)})
     for variable, value in (
@@ -125,6 +127,12 @@ def connect(service: str, endpoint: Endpoint, credentials: Credentials | None) -
         )
 
 
+def _check_certificates(ca_bundle: str | None) -> None:
+    if ca_bundle and not os.path.exists(ca_bundle):
+        # botocore would say so at the first call, without the path.
+        raise AwsError(f"there are no certificates at {ca_bundle!r}", "check AWS_CA_BUNDLE and ca_bundle")
+
+
 def _check_characters(credentials: Credentials) -> None:
     for value in (credentials.access_key_id, credentials.secret_access_key, credentials.session_token):
         if not (value.isascii() and value.isprintable()):
@@ -145,6 +153,38 @@ def call(operation: Callable[..., dict[str, Any]], name: str, **parameters: obje
     sent = {key: value for key, value in parameters.items() if value}
     with _translated(name):
         return operation(**sent)
+
+
+def post_form(name: str, url: str, fields: Mapping[str, str], *, ca_bundle: str | None = None) -> tuple[int, bytes]:
+    """Send a form to an address of AWS's that is no API of an SDK: once, not signed, no redirect followed.
+
+    Args:
+        name: What is asked for, in messages.
+        url: Where; it is shown in messages.
+        fields: The form; never shown.
+        ca_bundle: Path of a file of trusted certificates, or None for the system's.
+
+    Returns:
+        The HTTP status and the body.
+
+    Raises:
+        AwsError: There are no such certificates.
+        AwsUnreachable: There was no answer.
+    """
+    _check_certificates(ca_bundle)
+    headers = {"Content-Type": "application/x-www-form-urlencoded", "User-Agent": "strongroom"}
+    request = botocore.awsrequest.AWSRequest("POST", url, headers, urllib.parse.urlencode(fields).encode())
+    session = botocore.httpsession.URLLib3Session(
+        verify=ca_bundle or True,
+        proxies=botocore.utils.get_environ_proxies(url),
+        timeout=(CONNECT_SECONDS, READ_SECONDS),
+    )
+    try:
+        with _translated(name):
+            answer = session.send(request.prepare())
+            return answer.status_code, answer.content
+    finally:
+        session.close()
 
 
 # botocore's errors of the way to AWS and back; its others are about settings.

@@ -177,6 +177,46 @@ def assume_role_with_web_identity(
     return _credentials(name, answer)
 
 
+# What STS takes as the name of a federated user.
+_NAME_LENGTHS = 2, 32
+
+
+def get_federation_token(
+    endpoint: client.Endpoint,
+    key: Credentials,
+    *,
+    name: str,
+    duration_seconds: int,
+    policy: str = "",
+    policy_arn: str = "",
+) -> Credentials:
+    """Exchange a long-term key for a session that can sign in to the console.
+
+    It may do what its user may *and* its policy allows, so nothing at all without one.
+
+    Args:
+        endpoint: Where STS is.
+        key: A long-term key.
+        name: As CloudTrail shows the session; cut, or filled up with dashes, to the 2 to 32 characters that STS takes.
+        duration_seconds: 900 to 129,600.
+        policy: A policy, JSON, or empty.
+        policy_arn: The ARN of a managed policy, or empty.
+
+    Raises:
+        AwsError: The call failed.
+    """
+    least, most = _NAME_LENGTHS
+    answer = client.call(
+        client.connect("sts", endpoint, key).get_federation_token,
+        "sts GetFederationToken",
+        Name=name[:most].ljust(least, "-"),
+        DurationSeconds=duration_seconds,
+        Policy=policy,
+        PolicyArns=[{"arn": policy_arn}] if policy_arn else [],
+    )
+    return _credentials("sts GetFederationToken", answer)
+
+
 def _credentials(name: str, answer: dict[str, Any]) -> Credentials:
     fields = dict(answer.get("Credentials") or {})
     expiration = fields.get("Expiration")
