@@ -50,6 +50,15 @@ def told_port(running):
     return int(eventually(lambda: re.search(r"listening on http://127\.0\.0\.1:(\d+)\n", running.log), "listening")[1])
 
 
+def is_listening(path):
+    """Whether somebody accepts connections at a Unix socket."""
+    try:
+        by_unix(path).__exit__()
+    except OSError:
+        return False
+    return True
+
+
 def configure(running, **settings):
     """Write another config file."""
     running.config.write_text(toml({"http_port": 0} | settings))
@@ -81,7 +90,7 @@ def test_no_stream_at_all(hidden, known):
         "exec python <&- >&- 2>&-", log_to_file=False, log_level="debug", own={"unix_socket": "s", "access_log": True}
     )
     path = running.directory / "s"
-    eventually(path.exists, "there")
+    eventually(lambda: is_listening(path), "listening")
     for _ in range(3):
         with by_unix(path) as wire:
             for _ in range(3):
@@ -101,7 +110,7 @@ def test_nobody_reads_the_banner(hidden, known, log_to_file):
     running = hidden("exec python", log_to_file=log_to_file, own={"unix_socket": "s"})
     running.process.stdout.close()
     path = running.directory / "s"
-    eventually(path.exists, "there")
+    eventually(lambda: is_listening(path), "listening")
     with by_unix(path) as wire:
         wire.get(f"{SECRET}{known}")
         assert wire.reply().value == "hunter2"
