@@ -26,6 +26,9 @@ RESPONSE = re.compile(
 class Transport:
     """The server's end of a connection; the test is the other."""
 
+    def can_write_eof(self):
+        return False
+
     def __init__(self, loop):
         self.loop = loop
         self.written = bytearray()
@@ -115,6 +118,11 @@ class Desk:
         if response is not None:
             self.methods.append("GET")
         return response
+
+    def refuse(self, request, _peer):
+        if request.path == "/refused":
+            return Answer(403, b"no")
+        return None
 
     def answer(self, request, _peer):
         self.methods.append(request.method)

@@ -9,7 +9,16 @@ import pytest
 
 from strongroom.serve import listener
 from strongroom.serve.http import HEAD_BYTES, TARGET_BYTES, Answer
-from strongroom.serve.listener import BODY_BYTES, TICK_SECONDS, UNREAD_SECONDS, Connection, Limits, Peer, Server
+from strongroom.serve.listener import (
+    BODY_BYTES,
+    LINGER_SECONDS,
+    TICK_SECONDS,
+    UNREAD_SECONDS,
+    Connection,
+    Limits,
+    Peer,
+    Server,
+)
 
 PATIENCE_SECONDS = 20  # bounds what a failing test can cost; a working server needs none of it
 LIMITS = Limits(connections=50, head_seconds=10, idle_seconds=120)
@@ -65,6 +74,11 @@ class Desk:
         response = self.recalls.get(head)
         self.recalled += response is not None
         return response
+
+    def refuse(self, request, _peer):
+        if request.path == "/refused":
+            return Answer(403, b"no")
+        return None
 
     def answer(self, request, peer):
         self.asked.append(f"{request.method} {request.path}")
@@ -675,7 +689,7 @@ def test_a_client_that_vanishes_while_it_sends(serve):
 
 def test_what_comes_while_an_answer_is_waited_for(serve):
     """It is read ahead only so far, and none of it is lost."""
-    body = b"x" * 300_000
+    body = b"x" * 200_000
 
     async def story(world):
         client = await world.connect()
@@ -1238,5 +1252,48 @@ def test_nothing_is_held_of_a_request(serve):
                 world.desk.waiting["/slow"].set()
             await client.reply()
             assert (client.seen.request, client.seen.task, client.seen.buffer) == (None, None, b"")
+
+    serve(story)
+
+
+# Answers to clients that are still sending.
+
+
+def test_a_body_that_is_not_worth_reading(serve):
+    """The head tells that it will be refused: it is, before the body has come; and the connection ends."""
+
+    async def story(world):
+        client = await world.connect()
+        await client.send(head("/refused", "Content-Length: 200000", method="POST"))
+        assert await client.reply() == (403, b"no", "close")
+        # What is sent meanwhile is thrown away, and does no harm to the answer.
+        await client.send(b"x" * 1000)
+        assert not client.seen.buffer
+        client.half_close()
+        assert await client.is_closed()
+
+    serve(story)
+
+
+@pytest.mark.parametrize(
+    ("refused", "status"),
+    [
+        (b"GET /a\r\n\r\n", 400),
+        (head("/a", f"Content-Length: {BODY_BYTES + 1}", method="POST"), 413),
+        (head("/a", "Transfer-Encoding: chunked", method="POST"), 411),
+    ],
+)
+def test_a_refusal_reaches_whoever_is_still_sending(serve, refused, status):
+    """The connection is not reset under the answer; a client that goes on for too long is cut off."""
+
+    async def story(world):
+        client = await world.connect()
+        await client.send(refused, b"y" * 500_000)
+        assert await client.reply() == (status, b"", "close")
+        await client.send(b"y" * 1000)
+        world.after(LINGER_SECONDS + TICK_SECONDS)
+        assert world.server.connections
+        world.after(0.1)
+        await world.until(lambda: not world.server.connections)
 
     serve(story)

@@ -338,7 +338,18 @@ class Desk:
 
     # The checks.
 
-    def _lead(self, visit: Visit) -> bytes | Answer | Later:
+    def refuse(self, request: Request, peer: Peer) -> Answer | None:
+        """What is answered to a request whose body is not worth reading; None if it is."""
+        visit = Visit(self.app, self, request, peer)
+        try:
+            self._check(visit)
+        except HttpError as error:
+            answer = self.app.error(error)
+            self._note(visit, answer)
+            return answer
+        return None
+
+    def _check(self, visit: Visit) -> None:
         app = self.app
         path, method = visit.request.path, visit.request.method
         if app.in_hand >= app.config.max_conn + (PING_RESERVE if path == "/ping" else 0):
@@ -349,6 +360,10 @@ class Desk:
         is_post = path in app.posts
         if method not in ({"POST"} if is_post else {"GET", "HEAD"}):
             raise HttpError(405, "Not allowed")
+
+    def _lead(self, visit: Visit) -> bytes | Answer | Later:
+        self._check(visit)
+        app, path = self.app, visit.request.path
         route = app.routes.get(path)
         if route is None:
             if not path.startswith(app.config.path_prefix):

@@ -20,11 +20,13 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 # The bodies that are read are lists of names.
-BODY_BYTES = 1024 * 1024
+BODY_BYTES = 256 * 1024
 # What is read ahead while an answer is waited for, so that a client that goes away is noticed.
 AHEAD_BYTES = 64 * 1024
 # A client that does not read its answers holds them in our memory.
 UNREAD_SECONDS = 30.0
+# In which a client that was still sending when it was refused may come to read why.
+LINGER_SECONDS = 2.0
 # Connections above the limit that have a request in hand are told so; of more than these nobody is told anything.
 OVER_LIMIT = 256
 # The longest target, a method and a version.
@@ -51,6 +53,9 @@ class Desk(Protocol):
 
     def recall(self, head: bytes) -> bytes | None:
         """The response to a head that was answered before, if that can be said at once."""
+
+    def refuse(self, request: Request, peer: Peer) -> Answer | None:
+        """What is answered to a request whose body is not worth reading; None if it is."""
 
     def answer(self, request: Request, peer: Peer) -> bytes | Answer | Awaitable[Answer]:
         """The answer: bytes for a GET of HTTP/1.1 whose connection goes on, or what is to be made into such."""
@@ -93,6 +98,7 @@ class Connection(asyncio.Protocol):
         "desk",
         "is_ending",
         "is_half_closed",
+        "is_lingering",
         "is_unread",
         "opened_at",
         "peer",
@@ -122,6 +128,7 @@ class Connection(asyncio.Protocol):
         self.is_unread = False
         self.is_half_closed = False  # the client sends no more
         self.is_ending = False  # nothing more is answered
+        self.is_lingering = False  # what still comes is thrown away
 
     # What the loop calls.
 
@@ -148,6 +155,8 @@ class Connection(asyncio.Protocol):
                 return
             if data.lstrip(b"\r\n"):  # else no request has begun
                 self.since = self.server.now
+        if self.is_ending:
+            return
         self.buffer += data
         if self.task is None:
             self._advance()
@@ -252,6 +261,10 @@ class Connection(asyncio.Protocol):
             self._refuse(411 if request.length is None else 413)
             return False
         if len(self.buffer) < request.length:
+            refusal = self.desk.refuse(request, self.peer)
+            if refusal is not None:
+                request.keep_alive = False
+                self._send(request, refusal)
             return False
         request.body = bytes(self.buffer[: request.length])
         del self.buffer[: request.length]
@@ -297,12 +310,13 @@ class Connection(asyncio.Protocol):
             answer.render(self.server.site.date, connection=connection, without_body=request.method == "HEAD")
         )
         if not goes_on:
-            self.end()
+            # If a body is still coming, the client should get to the answer all the same.
+            self.end(lingers=bool(request.length is None or request.length) and not request.body)
 
     def _refuse(self, status: int) -> None:
         """Answer what is no request, and end."""
         self.transport.write(Answer(status).render(self.server.site.date, connection=b"close"))
-        self.end()
+        self.end(lingers=True)
 
     def _fail(self, error: BaseException) -> None:
         """Answer what we have a fault with, and end; the others do not notice."""
@@ -313,13 +327,23 @@ class Connection(asyncio.Protocol):
 
     # What the server calls.
 
-    def end(self) -> None:
-        """Close, once what was written has gone out."""
+    def end(self, *, lingers: bool = False) -> None:
+        """Close, once what was written has gone out.
+
+        Args:
+            lingers: Whether the client may still be sending. To close then would reset the connection, and the client's
+                system would throw away the answer that has come: RFC 9112, section 9.6.
+        """
+        self.recall = _nothing
+        self.is_lingering = lingers and not (self.is_ending or self.is_half_closed) and self.transport.can_write_eof()
         self.is_ending = True
         self.since = self.server.now
         self.request = None
         self.buffer.clear()
-        self.transport.close()
+        if self.is_lingering:
+            self.transport.write_eof()
+        else:
+            self.transport.close()
 
     @property
     def quiet_since(self) -> float:
@@ -333,13 +357,17 @@ class Connection(asyncio.Protocol):
         if self.task is not None:
             return
         if self.is_unread or self.is_ending:
-            if waited > UNREAD_SECONDS:
+            if waited > (LINGER_SECONDS if self.is_lingering else UNREAD_SECONDS):
                 self.transport.abort()
         elif self.buffer or self.request is not None:
             if waited > limits.head_seconds:
                 self._refuse(408)
         elif waited > (limits.head_seconds if self.since is None else limits.idle_seconds):
             self.end()
+
+
+def _nothing(_head: bytes) -> None:
+    """What a connection that ends recalls."""
 
 
 class Server:
