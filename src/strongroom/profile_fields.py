@@ -194,4 +194,6 @@ FIELDS = (
     Field("use_dualstack_endpoint", _switch, variables=("AWS_USE_DUALSTACK_ENDPOINT",)),
     Field("ca_bundle", variables=("AWS_CA_BUNDLE",)),
     Field("services"),
+    # where its pages are shown
+    Field("browser", variables=("STRONGROOM_BROWSER",), flag="browser"),
 )

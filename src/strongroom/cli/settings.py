@@ -281,14 +281,21 @@ class Settings:
             self._document = ini.Document(ini.decode(data), path)
         return self._document
 
-    def profile(self, name: str) -> profiles.Profile:
-        """A profile with all that flags and variables say about it; its warnings are said.
+    def profile(self, name: str, environ: Mapping[str, str] | None = None) -> profiles.Profile:
+        """A profile with all that flags and variables say about it.
+
+        Args:
+            name: Its name.
+            environ: The variables, if not those that are input.
 
         Raises:
             ProfileError: It cannot be resolved.
         """
-        flags = {name: self.arguments.text(name) for name in ("region", "duration") if self.arguments.text(name)}
-        return profiles.resolve(self.document(), name, flags=flags, environ=self.environ)
+        given = {name: self.arguments.text(name) for name in ("region", "duration", "browser")}
+        flags = {name: text for name, text in given.items() if text}
+        return profiles.resolve(
+            self.document(), name, flags=flags, environ=self.environ if environ is None else environ
+        )
 
     def own_items(self) -> OwnItems:
         """What only strongroom understands.
