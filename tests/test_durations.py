@@ -151,3 +151,21 @@ def test_any_text_is_a_duration_or_a_value_error(text, plain):
         seconds, message = 0, str(error)
     assert abs(seconds) <= durations.LONGEST_SECONDS
     assert not message or repr(text) in message
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        (-5, "less than a minute"),
+        (59.9, "less than a minute"),
+        (60, "1 minute"),
+        (3599, "59 minutes"),
+        (3600, "1 hour"),
+        (86_399, "23 hours"),
+        (86_400, "1 day"),
+        (91.5 * 86_400, "91 days"),
+    ],
+)
+def test_ages_are_shown_in_their_largest_unit(seconds, shown):
+    """For people, who need not know more exactly."""
+    assert durations.show_age(seconds) == shown

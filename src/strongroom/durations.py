@@ -57,6 +57,15 @@ def parse(text: str, *, plain: bool = False) -> int:
     return _bounded(total + 1e-6, sign, text)
 
 
+def show_age(seconds: float) -> str:
+    """Write for how long something has been there, for people: ``91 days``, ``5 hours``, ``1 minute``."""
+    for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        count = int(seconds // length)
+        if count > 0:
+            return f"{count} {unit}{'s' if count > 1 else ''}"
+    return "less than a minute"
+
+
 def _bounded(seconds: float, sign: int, text: str) -> int:
     # As a float, which any number of digits can be read as: infinity, if need be.
     if seconds >= LONGEST_SECONDS + 1:

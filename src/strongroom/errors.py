@@ -30,6 +30,7 @@
         AwsRefused                       AWS answered, and said no
         AwsUnreachable                   no answer, or none that makes sense
       CommandError                       the command to run cannot be run (126, 127)
+      RotationFailed                     a rotation stopped half-way (rotation/)
       TokenError                         there is no token for the agent's requests (agent/token.py)
       LogError                           the agent's log cannot be written (agent/log.py)
       CannotListen                       an address is taken, or cannot be one (serve/sockets.py)
