@@ -140,7 +140,7 @@ def test_a_prompt_that_does_not_exist(c1, driver):
     """The drivers that there are; `pass` was one once, and mfa_process took its place."""
     result = c1.call(f"--prompt={driver}", "list")
     assert (result.status, result.stdout) == (2, "")
-    expected = "must be one of terminal, got 'zzz'"
+    expected = "must be one of auto, terminal, kdialog, osascript, pinentry, wincredui, ykman, zenity, got 'zzz'"
     if driver == "pass":
         expected = "the pass driver is gone from aws-vault too; set mfa_process = pass otp NAME in the profile instead"
     usage_error(result, f"list: --prompt: {expected}")
@@ -148,13 +148,13 @@ def test_a_prompt_that_does_not_exist(c1, driver):
 
 def test_a_variable_for_a_prompt_that_is_not_needed(c1, cloud):
     """AWS_VAULT_PROMPT may name a driver of aws-vault's that is not there: an error only when somebody must be asked."""
-    env = {"AWS_VAULT_PROMPT": "zenity"}
+    env = {"AWS_VAULT_PROMPT": "zenity", "PATH": str(c1.work)}
     assert c1.call("export", "jon", "-t", CODE, env=env).status == 0
     assert c1.call("export", "jon", env=env).status == 0
     assert c1.call("list", env=env).status == 0
     result = c1.call("export", "jon", "-d", "2h", env=env)
-    assert (result.status, result.stdout) == (2, "")
-    assert "AWS_VAULT_PROMPT: must be one of terminal, got 'zenity'" in result.stderr
+    assert (result.status, result.stdout) == (1, "")
+    assert "the prompt driver 'zenity' cannot be used: there is no program 'zenity' on PATH" in result.stderr
     assert cloud.actions == [GST]
 
 

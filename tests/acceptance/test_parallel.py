@@ -27,10 +27,11 @@ def edited(home, old, new):
 
 
 @pytest.fixture
-def asked(c1):
-    """An mfa_process for jon; returns how often it has been run."""
+def asked(c1, cloud):
+    """An mfa_process for jon, with a new code each time; returns how often it has been run."""
     log = c1.work / "asked"
-    edited(c1, "[profile jon]", f"[profile jon]\nmfa_process = echo >> {log}; echo {CODE}")
+    cloud.mfa[M] = {f"12345{number}" for number in range(10)}
+    edited(c1, "[profile jon]", f"[profile jon]\nmfa_process = echo >> {log}; echo 12345$(grep -c '' {log})")
     return lambda: len(log.read_text().splitlines()) if log.exists() else 0
 
 

@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from strongroom import durations
+from strongroom import durations, prompt
 from strongroom.cli import mark
 from strongroom.cli import settings as module
 from strongroom.cli.flags import Arguments
@@ -57,7 +57,7 @@ def test_defaults(where):
     settings = make(where)
     assert {key: settings.get(key) for key in SETTINGS} == {
         "backend": "file",
-        "prompt": "terminal",
+        "prompt": "auto",
         "file_dir": "~/.awsvault/keys/",
         "file_iterations": 8192,
         "lock_wait": 120,
@@ -93,7 +93,8 @@ def test_a_flag_comes_first_and_the_file_last(where, own):
         ("backend", {"backend": "pass"}, {}, "--backend: must be one of file, got 'pass'"),
         ("backend", {}, {"STRONGROOM_BACKEND": "x"}, "STRONGROOM_BACKEND: must be one of file, got 'x'"),
         ("backend", {}, {"AWS_VAULT_BACKEND": "keyctl"}, "AWS_VAULT_BACKEND: must be one of file, got 'keyctl'"),
-        ("prompt", {"prompt": "ykman"}, {}, "--prompt: must be one of terminal, got 'ykman'"),
+        ("prompt", {"prompt": "zzz"}, {}, "--prompt: must be one of auto, terminal, kdialog, osascript, pinentry, "
+         "wincredui, ykman, zenity, got 'zzz'"),
         ("prompt", {}, {"AWS_VAULT_PROMPT": "pass"}, "AWS_VAULT_PROMPT: the pass driver is gone from aws-vault too; set "
          "mfa_process = pass otp NAME in the profile instead"),
         ("file_iterations", {}, {"STRONGROOM_FILE_ITERATIONS": "8191"},
@@ -342,11 +343,17 @@ def test_the_vault_is_opened_once(where, tmp_path):
 
 
 @pytest.mark.parametrize("confirm", [False, True])
-def test_a_passphrase_is_asked_by_the_module_for_it(monkeypatch, confirm):
+def test_a_passphrase_is_asked_by_the_module_for_it(where, monkeypatch, confirm):
     """Imported when it is needed, not before."""
     from strongroom.cli import passphrase
 
     asked = []
-    monkeypatch.setattr(passphrase, "ask", lambda message, *, confirm: asked.append((message, confirm)) or "pw")
-    assert module._ask_passphrase("Passphrase: ", confirm=confirm) == "pw"
-    assert asked == [("Passphrase: ", confirm)]
+    monkeypatch.setattr(passphrase, "ask", lambda *words, confirm: asked.append((*words, confirm)) or "pw")
+    settings = make(where)
+    assert settings._ask_passphrase("Passphrase: ", confirm=confirm) == "pw"
+    assert asked == [(settings, "Passphrase: ", confirm)]
+
+
+def test_the_drivers_that_ask():
+    """The table of the prompts, which most runs need not import, and the choice by what is there."""
+    assert set(SETTINGS["prompt"].choices) == {prompt.AUTO, *prompt.DRIVERS}

@@ -11,7 +11,15 @@ import pytest
 PATIENCE_SECONDS = 20  # bounds what a failing test can cost; nothing waits that long
 
 if sys.platform == "win32":
-    collect_ignore = ["test_terminal.py", "test_process.py", "test_prompt.py"]  # they need pseudo-terminals
+    # They need pseudo-terminals, and programs that are shell scripts.
+    collect_ignore = [
+        "test_terminal.py",
+        "test_process.py",
+        "test_prompt.py",
+        "test_pinentry.py",
+        "test_windows.py",
+        "test_ykman.py",
+    ]
 else:
     import fcntl
     import pty

@@ -2,35 +2,44 @@
 
 from __future__ import annotations
 
-from strongroom import prompt
+from strongroom.cli.asking import asker
 from strongroom.errors import KeystoreLocked, PromptUnavailable
+from strongroom.prompt import Question
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from strongroom.cli.settings import Settings
 
 # A new passphrase that is typed differently this often is given up.
 TRIES = 3
 
 
-def ask(message: str, *, confirm: bool = False) -> str:
+def ask(settings: Settings, message: str, *, confirm: bool = False) -> str:
     """Ask for a passphrase, hidden.
 
     Args:
+        settings: They say who asks.
         message: The question.
         confirm: Whether it is a new one, which is asked twice and must not be empty.
 
     Raises:
-        KeystoreLocked: There is no terminal to ask at, or a new passphrase was typed differently again and again.
+        KeystoreLocked: Nobody can be asked here, or a new passphrase was typed differently again and again.
         PromptDismissed: The human declined.
+        PromptFailed: The program that asked failed.
     """
     try:
+        bring = asker(settings, hidden=True)
+        note = ""
         for _ in range(TRIES):
-            first = prompt.ask(message, echo="hidden")
+            first = bring(Question(message, echo="hidden", note=note))
             if not confirm:
                 return first
             if not first:
-                prompt.tell("An empty passphrase protects nothing.")
-            elif prompt.ask("Enter the same passphrase again: ", echo="hidden") == first:
+                note = "An empty passphrase protects nothing."
+            elif bring(Question("Enter the same passphrase again: ", echo="hidden")) == first:
                 return first
             else:
-                prompt.tell("The two differ.")
+                note = "The two differ."
     except PromptUnavailable as error:
         raise KeystoreLocked(
             f"the keystore's passphrase is needed, and {error.message}",

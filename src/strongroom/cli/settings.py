@@ -28,6 +28,9 @@ DEFAULT_BACKEND = "file"
 DEFAULT_FILE_DIR = "~/.awsvault/keys/"
 DEFAULT_LOCK_WAIT = "2m"
 
+# The drivers that ask, as strongroom.prompt has them, which most runs need not import; "auto" is whoever can.
+PROMPTS = ("auto", "terminal", "kdialog", "osascript", "pinentry", "wincredui", "ykman", "zenity")
+
 # More would only make a typing error expensive; jose2go, which aws-vault uses, reads up to 1,300,000.
 MOST_ITERATIONS = 1_300_000
 FEWEST_ITERATIONS = 8192
@@ -80,7 +83,7 @@ class Setting:
 # key -> where it is set, what it is
 SETTINGS = {
     "backend": Setting(DEFAULT_BACKEND, flag="backend", env="AWS_VAULT_BACKEND", choices=tuple(keystore.KEYSTORES)),
-    "prompt": Setting("terminal", flag="prompt", env="AWS_VAULT_PROMPT", choices=("terminal",)),
+    "prompt": Setting("auto", flag="prompt", env="AWS_VAULT_PROMPT", choices=PROMPTS),
     "file_dir": Setting(DEFAULT_FILE_DIR, flag="file-dir", env="AWS_VAULT_FILE_DIR"),
     "file_iterations": Setting(str(FEWEST_ITERATIONS), read=_iterations),
     "lock_wait": Setting(DEFAULT_LOCK_WAIT, read=_wait),
@@ -92,7 +95,7 @@ GLOBAL_FLAGS = (
     Flag("version", "print the version and exit", short="v"),
     Flag("debug", "say on stderr what is done and why"),
     Flag("backend", f"where keys are kept: {', '.join(keystore.KEYSTORES)} [AWS_VAULT_BACKEND]", value="NAME"),
-    Flag("prompt", "how to ask for an MFA code: terminal [AWS_VAULT_PROMPT]", value="DRIVER"),
+    Flag("prompt", f"how to ask for a code or a passphrase: {', '.join(PROMPTS)} [AWS_VAULT_PROMPT]", value="DRIVER"),
     Flag("file-dir", f"directory of the file keystore, default {DEFAULT_FILE_DIR} [AWS_VAULT_FILE_DIR]", value="DIR"),
     # Of stores that only aws-vault has so far: taken, because scripts give them, and without effect here.
     *(
@@ -138,6 +141,8 @@ class Settings:
         self._document: ini.Document | None = None
         self._vault: Vault | None = None
         self._own: Mapping[str, object] | None = None
+        # Why questions must not go to the terminal: set once a command that we run has it.
+        self.terminal_is_taken = ""
 
     def variable(self, name: str) -> str:
         """A variable as input; empty when it is unset, or set by the strongroom that we run in."""
@@ -322,10 +327,14 @@ class Settings:
                     "file_iterations": int(str(self.get("file_iterations"))),
                     "file_passphrase": self.inherited.get("AWS_VAULT_FILE_PASSPHRASE"),
                 },
-                _ask_passphrase,
+                self._ask_passphrase,
             )
             self._vault = Vault(store, min_ttl_seconds=self.min_ttl_seconds())
         return self._vault
+
+    def _ask_passphrase(self, message: str, *, confirm: bool = False) -> str:
+        passphrase: str = import_module("strongroom.cli.passphrase").ask(self, message, confirm=confirm)
+        return passphrase
 
 
 def _is_foreign(directory: str) -> bool:
@@ -334,9 +343,3 @@ def _is_foreign(directory: str) -> bool:
         return sys.platform != "win32" and os.stat(directory).st_uid != os.geteuid()
     except OSError:
         return False
-
-
-def _ask_passphrase(message: str, *, confirm: bool = False) -> str:
-    """Ask for a passphrase at the terminal."""
-    passphrase: str = import_module("strongroom.cli.passphrase").ask(message, confirm=confirm)
-    return passphrase

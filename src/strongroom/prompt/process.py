@@ -18,7 +18,7 @@ if sys.platform != "win32":
     import termios
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from types import FrameType
 
 # How long a program may take: time to touch a device or type a PIN, less than other processes wait for our lock.
@@ -52,16 +52,29 @@ def run_mfa_process(
     output = run_program(
         command, environ, what="mfa_process", wanted="code", timeout_seconds=timeout_seconds, terminal=terminal
     )
-    code = output.decode("utf-8", "replace").strip()
-    if not code:
-        raise PromptFailed("mfa_process: it printed nothing")
-    if len(code.splitlines()) > 1:
-        raise PromptFailed("mfa_process: it printed more than one line")
-    return code
+    return one_line(output, "mfa_process")
+
+
+def one_line(output: bytes, what: str) -> str:
+    """The line that a program printed, trimmed.
+
+    Args:
+        output: What it printed.
+        what: What the program is, for messages.
+
+    Raises:
+        PromptFailed: There is none, or several; what there is is not shown.
+    """
+    text = output.decode("utf-8", "replace").strip()
+    if not text:
+        raise PromptFailed(f"{what}: it printed nothing")
+    if len(text.splitlines()) > 1:
+        raise PromptFailed(f"{what}: it printed more than one line")
+    return text
 
 
 def run_program(
-    command: str,
+    command: str | Sequence[str],
     environ: Mapping[str, str],
     *,
     what: str,
@@ -70,10 +83,11 @@ def run_program(
     limit_bytes: int = LIMIT_BYTES,
     terminal: str = TERMINAL,
 ) -> bytes:
-    """Run *command* by the shell and return what it prints; it gets the terminal as `run_mfa_process` says.
+    """Run *command* and return what it prints; it gets the terminal as `run_mfa_process` says.
 
     Args:
-        command: A line for ``/bin/sh`` (Windows: ``cmd.exe``). Shown nowhere: it may hold a secret.
+        command: A line for ``/bin/sh`` (Windows: ``cmd.exe``), or the words of a program that is run without a shell.
+            Shown nowhere: it may hold a secret.
         environ: The whole environment of the program.
         what: The setting that names it, for messages.
         wanted: What it is to print, for messages.
@@ -105,7 +119,7 @@ def run_program(
 if sys.platform == "win32":
 
     def _run(
-        command: str,
+        command: str | Sequence[str],
         environ: Mapping[str, str],
         timeout_seconds: float,
         limit_bytes: int,  # noqa: ARG001 - there the whole is read
@@ -117,7 +131,7 @@ if sys.platform == "win32":
         try:
             # cmd.exe takes the rest of its line as it is: quoting by list2cmdline would change it.
             process = subprocess.Popen(
-                f'"{shell}" /C "{command}"',
+                f'"{shell}" /C "{command}"' if isinstance(command, str) else command,
                 env=dict(environ),
                 stdin=subprocess.DEVNULL if console is None else console,
                 stdout=subprocess.PIPE,
@@ -148,7 +162,7 @@ if sys.platform == "win32":
 else:
 
     def _run(
-        command: str,
+        command: str | Sequence[str],
         environ: Mapping[str, str],
         timeout_seconds: float,
         limit_bytes: int,
@@ -159,7 +173,7 @@ else:
         try:
             # A process group of its own, so that all of it can be ended; `_Foreground` lends it the terminal.
             process = subprocess.Popen(
-                ["/bin/sh", "-c", command],
+                ["/bin/sh", "-c", command] if isinstance(command, str) else command,
                 env=dict(environ),
                 stdin=subprocess.DEVNULL if tty is None else tty,
                 stdout=subprocess.PIPE,

@@ -21,6 +21,8 @@ else:
 if TYPE_CHECKING:
     from types import FrameType
 
+    from strongroom.prompt.question import Place, Question
+
 # The controlling terminal of whoever asks; on Windows the console has two names, and these functions know both.
 TERMINAL = "CONIN$" if sys.platform == "win32" else "/dev/tty"
 
@@ -48,6 +50,27 @@ def ask(message: str, *, echo: Echo, terminal: str = TERMINAL) -> str:
     if line.dismissed:
         raise PromptDismissed("the question was dismissed")
     return line.answer()
+
+
+def absent(place: Place) -> str:
+    """Why it cannot be used here, as one of the drivers; empty if it can."""
+    if place.taken:
+        return f"the terminal is not ours to ask at: {place.taken}"
+    try:
+        descriptor = _open(place.terminal)
+    except PromptUnavailable as error:
+        return error.message
+    try:
+        return _unusable(descriptor, place.terminal)[0]
+    finally:
+        os.close(descriptor)
+
+
+def bring(question: Question, place: Place) -> str:
+    """Ask, as one of the drivers."""
+    if question.note and not question.told:
+        tell(question.note, terminal=place.terminal)
+    return ask(question.message, echo=question.echo, terminal=place.terminal)
 
 
 def tell(text: str, *, terminal: str = TERMINAL) -> None:
@@ -87,6 +110,9 @@ def _write(descriptor: int, text: str) -> None:
 
 if sys.platform == "win32":
 
+    def _unusable(_descriptor: int, _terminal: str) -> tuple[str, str]:
+        return "", ""
+
     def _ask(message: str, line: Line, terminal: str) -> None:
         # The console functions of the C library speak to the console itself and never echo.
         os.close(_open(terminal))
@@ -109,15 +135,20 @@ if sys.platform == "win32":
 
 else:
 
+    def _unusable(descriptor: int, terminal: str) -> tuple[str, str]:
+        """Why nothing can be asked at this terminal, and what to do; empty if it can."""
+        if not os.isatty(descriptor):
+            return f"there is no terminal to ask at ({terminal} is none)", HINT
+        if not _is_ours(descriptor):
+            return "the terminal is not ours to ask at: this process runs in the background", "bring it to the front"
+        return "", ""
+
     def _ask(message: str, line: Line, terminal: str) -> None:
         descriptor = _open(terminal)
         try:
-            if not os.isatty(descriptor):
-                raise PromptUnavailable(f"there is no terminal to ask at ({terminal} is none)", HINT)
-            if not _is_ours(descriptor):
-                raise PromptUnavailable(
-                    "the terminal is not ours to ask at: this process runs in the background", "bring it to the front"
-                )
+            reason, hint = _unusable(descriptor, terminal)
+            if reason:
+                raise PromptUnavailable(reason, hint)
             _Question(descriptor, message, line).run()
         finally:
             os.close(descriptor)
