@@ -14,6 +14,7 @@ import strongroom.cli.explain
 import strongroom.cli.export
 import strongroom.cli.help
 import strongroom.cli.list
+import strongroom.cli.mfa
 import strongroom.cli.remove
 import strongroom.cli.sm
 import strongroom.cli.version
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     _help: Command = strongroom.cli.help
     _list: Command = strongroom.cli.list
     _remove: Command = strongroom.cli.remove
+    _mfa: Command = strongroom.cli.mfa
     _version: Command = strongroom.cli.version
 
     _file: KeystoreModule = strongroom.keystore.file
