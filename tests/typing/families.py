@@ -16,6 +16,7 @@ import strongroom.cli.help
 import strongroom.cli.list
 import strongroom.cli.mfa
 import strongroom.cli.remove
+import strongroom.cli.rotate
 import strongroom.cli.sm
 import strongroom.cli.version
 import strongroom.keystore.file
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     _help: Command = strongroom.cli.help
     _list: Command = strongroom.cli.list
     _remove: Command = strongroom.cli.remove
+    _rotate: Command = strongroom.cli.rotate
     _mfa: Command = strongroom.cli.mfa
     _version: Command = strongroom.cli.version
 

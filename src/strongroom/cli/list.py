@@ -9,11 +9,11 @@ from strongroom.cli import retrieval
 from strongroom.cli.flags import Flag
 from strongroom.cli.terminal import answer
 from strongroom.credentials import go_json, show_time
-from strongroom.durations import show
+from strongroom.durations import show, show_age
 from strongroom.errors import StrongroomError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from strongroom.cli.flags import Arguments
     from strongroom.cli.settings import Settings
@@ -23,12 +23,14 @@ FLAGS = (
     Flag("profiles", "names of profiles only, one a line"),
     Flag("sessions", "sessions only, one a line"),
     Flag("credentials", "names of stored keys only, one a line"),
+    Flag("long", "also for how long each key has been stored"),
     Flag("json", "everything, as JSON"),
 )
 WORDS: tuple[str, ...] = ()
 RUNS = False
 
 HEADS = ("Profile", "Credentials", "Sessions")
+AGE_HEAD = "Stored"
 # A file that is no config at all would otherwise be told of line by line.
 MOST_MISTAKES = 10
 # aws-vault's: scripts cut columns out of it.
@@ -45,15 +47,20 @@ def run(arguments: Arguments, settings: Settings) -> int:
         settings.talk.warn(f"{settings.config_path}: {len(mistakes) - MOST_MISTAKES} more lines cannot be read")
     retrieval.warn_of_store(settings)
     if arguments.on("json"):
-        answer(go_json(inventory.as_json(), indent=2) + "\n")
+        told = inventory.as_json()
+        if arguments.on("long"):
+            told["keys"] = inventory.keys_as_json()
+        answer(go_json(told, indent=2) + "\n")
     elif arguments.on("credentials"):
         answer(_lines(inventory.credentials))
     elif arguments.on("profiles"):
         answer(_lines(inventory.profiles))
     elif arguments.on("sessions"):
         answer(_lines(label for _, labels in inventory.rows_of_sessions() for label in labels))
+    elif arguments.on("long"):
+        answer(_table([(*HEADS, AGE_HEAD), *((*row, inventory.age_of(row[1])) for row in inventory.rows())]))
     else:
-        answer(_table(inventory.rows()))
+        answer(_table([HEADS, *inventory.rows()]))
     return 0
 
 
@@ -69,6 +76,7 @@ class Inventory:
         self.now = store.now()
         self.profiles = profiles.names(settings.document())
         self.credentials = store.credentials()
+        self.stored_at = {name: store.listing.get(name) for name in self.credentials}
         self.sessions: dict[str, list[SessionName]] = {}
         for session in store.sessions():
             self.sessions.setdefault(session.profile, []).append(session)
@@ -107,6 +115,22 @@ class Inventory:
         for profile, sessions in self.sessions.items():
             if profile not in configured:
                 yield f"\0{profile}", [self._label(session) for session in sessions]
+
+    def age_of(self, credentials: str) -> str:
+        """For how long a key has been stored, as the table shows it."""
+        stored_at = self.stored_at.get(credentials)
+        return "-" if stored_at is None else f"{show_age(self.now - stored_at)} ago"
+
+    def keys_as_json(self) -> list[dict[str, object]]:
+        """The keys with the times at which they were stored, None where the store does not know."""
+        return [
+            {
+                "name": name,
+                "stored": None if stored_at is None else show_time(stored_at),
+                "age_seconds": None if stored_at is None else int(self.now - stored_at),
+            }
+            for name, stored_at in self.stored_at.items()
+        ]
 
     def _label(self, session: SessionName) -> str:
         left = session.expires_at - self.now
@@ -172,8 +196,9 @@ def _lines(lines: Iterable[str]) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def _table(rows: Iterable[tuple[str, str, str]]) -> str:
-    """Three columns, each padded, the last one too."""
-    cells = [HEADS, tuple("=" * len(head) for head in HEADS), *rows]
-    widths = [max(LEAST_WIDTH, *(len(row[column]) + 2 for row in cells)) for column in range(len(HEADS))]
+def _table(rows: Sequence[tuple[str, ...]]) -> str:
+    """Columns under their heads, the first row; each padded, the last one too."""
+    heads = rows[0]
+    cells = [heads, tuple("=" * len(head) for head in heads), *rows[1:]]
+    widths = [max(LEAST_WIDTH, *(len(row[column]) + 2 for row in cells)) for column in range(len(heads))]
     return _lines("".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in cells)

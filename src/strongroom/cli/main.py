@@ -61,6 +61,7 @@ COMMANDS = {
     "list": "list profiles, stored keys and sessions",
     "mfa": "keep seeds of MFA devices, to make their codes here",
     "remove": "remove a stored key and its sessions",
+    "rotate": "replace a stored key by a new one, in AWS too",
     "sm": "the same like AWS's credentials provider 3; check a config",
     "version": "print the version",
 }
