@@ -14,6 +14,7 @@ import strongroom.cli.explain
 import strongroom.cli.export
 import strongroom.cli.help
 import strongroom.cli.list
+import strongroom.cli.login
 import strongroom.cli.mfa
 import strongroom.cli.remove
 import strongroom.cli.rotate
@@ -42,9 +43,10 @@ if TYPE_CHECKING:
     _export: Command = strongroom.cli.export
     _help: Command = strongroom.cli.help
     _list: Command = strongroom.cli.list
+    _login: Command = strongroom.cli.login
+    _mfa: Command = strongroom.cli.mfa
     _remove: Command = strongroom.cli.remove
     _rotate: Command = strongroom.cli.rotate
-    _mfa: Command = strongroom.cli.mfa
     _version: Command = strongroom.cli.version
 
     _file: KeystoreModule = strongroom.keystore.file

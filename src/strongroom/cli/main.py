@@ -60,6 +60,7 @@ COMMANDS = {
     "help": "show the help of a command",
     "list": "list profiles, stored keys and sessions",
     "mfa": "keep seeds of MFA devices, to make their codes here",
+    "login": "open the AWS console, signed in",
     "remove": "remove a stored key and its sessions",
     "rotate": "replace a stored key by a new one, in AWS too",
     "sm": "the same like AWS's credentials provider 3; check a config",
