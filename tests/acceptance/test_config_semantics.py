@@ -538,14 +538,15 @@ def test_duration_seconds_that_aws_would_refuse(config, cloud, text):
 
 
 def test_credential_source(config):
-    """A clear line, never silence: what it would have done is not done."""
+    """It is a source; where it is not used it is said so, never in silence."""
     home = config(
         f"[profile x]\ncredential_source = Environment\nrole_arn = {RO}\n\n[profile jon]\ncredential_source = Environment\n"
     )
     result = home.call("export", "x")
     assert (result.status, result.stdout) == (1, "")
     assert "credential_source" in result.stderr
-    assert f"{home.config}:6 [profile x]" in result.stderr
+    assert "credential_source = Environment has no credentials" in result.stderr
+    assert f"{home.config}:6 [profile x]" in home.call("explain", "x").stdout
     result = home.call("export", "jon")
     assert result.status == 0
     assert result.stderr == (

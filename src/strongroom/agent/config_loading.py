@@ -72,12 +72,12 @@ def _found(path: str, generation: Generation) -> tuple[str, Any]:
         ending = os.path.splitext(path)[1]
         if ending in FORMATS:
             return path, FORMATS[ending]
-        told = f"configuration file {quoted(os.path.abspath(path))} is not of a registered file format"
+        told = f"configuration file {quoted(os.path.abspath(path), None)} is not of a registered file format"
         raise _alone(path, told, generation)
     for ending, read in FORMATS.items():
         if os.path.isfile(path + ending):
             return path + ending, read
-    raise _alone(path, f"configuration file {quoted(path)} not found", generation)
+    raise _alone(path, f"configuration file {quoted(path, None)} not found", generation)
 
 
 def _text(path: str) -> tuple[str, tuple[str, ...]]:

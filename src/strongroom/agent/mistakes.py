@@ -108,9 +108,14 @@ def shown(value: object) -> str:
     return str(value)
 
 
-def quoted(text: str) -> str:
-    """Return a text in quotes, cut if it is long, without anything that would act on a terminal."""
-    cut = text[:LONGEST_SHOWN]
+def quoted(text: str, longest: int | None = LONGEST_SHOWN) -> str:
+    """Return a text in quotes, cut if it is long, without anything that would act on a terminal.
+
+    Args:
+        text: The text.
+        longest: How many characters are shown; None for all, as of a path, which is of no use when it is cut.
+    """
+    cut = text[:longest]
     characters = (_ESCAPES.get(each) or (each if each.isprintable() else f"\\u{{{ord(each):x}}}") for each in cut)
     return '"' + "".join(characters) + ("" if cut == text else "…") + '"'
 

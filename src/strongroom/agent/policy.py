@@ -43,6 +43,7 @@ _ARN = "arn:"
 _REFERENCE = "/aws/reference/secretsmanager/"
 
 # What AWS appends to a secret's name in its ARN, and how a pattern may write it.
+_SOME_SUFFIX = "-000000"
 _SUFFIX = re.compile(r"-[A-Za-z0-9]{6}\Z")
 _SUFFIX_PATTERN = re.compile(r"-(?:\*|[A-Za-z0-9?]{6})\Z")
 
@@ -135,12 +136,17 @@ class Client:
         parameter = sent.removeprefix(PARAMETER)
         if parameter == sent:
             words = _secret_words(sent)
+            # Stars and question marks may reach into what AWS appends, which whoever asks need not send.
+            is_arn = len(words) > 1
+            names = [] if is_arn else [sent, sent + _SOME_SUFFIX]
+            words += [sent + _SOME_SUFFIX] if is_arn else []
         else:
             secret = referenced_secret(parameter)
             if secret is not None:
                 return self._may_ask(secret)
             words = _parameter_words(parameter)
-        return any(fits(self._asked, word) for word in words) or (len(words) == 1 and fits(self._implied, words[0]))
+            names = words if len(words) == 1 else []
+        return any(fits(self._asked, word) for word in words) or any(fits(self._implied, name) for name in names)
 
     def _may_have(self, sent: str, arn: str | None, name: str | None) -> bool:
         if sent.startswith(PARAMETER):
