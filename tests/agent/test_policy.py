@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from strongroom.agent import patterns, policy
+from strongroom.agent import patterns as globs
+from strongroom.agent import policy
 from strongroom.agent.config import ClientRule, Config, Own
 from strongroom.agent.policy import EVERYBODY, Client, Policy, referenced_secret, why_unknown
 from strongroom.agent.token import TokenError
@@ -193,7 +194,7 @@ def test_names(pattern, fitting, others):
 @given(st.text("ab:*?", max_size=12), st.text("ab:\n", min_size=1, max_size=14))
 def test_patterns_mean_what_they_say(pattern, text):
     """The same as the plainest possible reading, for any pattern and text."""
-    found = patterns.fits(patterns.compiled([pattern]), text)
+    found = globs.fits(globs.compiled([pattern]), text)
     assert found == fits(pattern, text)
 
 
