@@ -2,6 +2,7 @@ import contextlib
 import http.client
 import os
 import socket
+import struct
 import sys
 import threading
 from itertools import count
@@ -243,3 +244,25 @@ def test_a_target_that_no_header_takes(target):
     """Is refused before anything listens."""
     with pytest.raises(ValueError, match="characters that no header takes"):
         OneTimeLink(target)
+
+
+def test_a_client_that_breaks_off(serving):
+    """In the middle of its request, with a reset: does no harm either."""
+    connection = socket.create_connection(("127.0.0.1", serving.port), timeout=WAIT)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.sendall(b"GET ")
+    connection.close()
+    assert serving.ask()[0] == 302
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows shows a process's words to its own user only")
+def test_a_client_that_is_gone_before_it_is_known():
+    """Is not trusted: a socket that was reset has nobody at its other end."""
+
+    class Gone:
+        def getpeername(self):
+            raise OSError
+
+    with OneTimeLink(TARGET) as link:
+        parts = urlsplit(link.url)
+        assert link._status(f"GET {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\n\r\n".encode(), Gone()) == 403
