@@ -7,6 +7,7 @@ import pytest
 
 from strongroom.cli.main import COMMANDS
 from strongroom.keystore import KEYSTORES
+from strongroom.prompt import DRIVERS
 from strongroom.providers import PROVIDERS
 
 CLONE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -14,12 +15,16 @@ CLONE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 # Kept for tests and dry runs; no setting chooses it.
 NOT_CHOSEN = {"memory"}
 
+# The programs that other drivers run are lent the terminal.
+LENT = {"terminal"}
+
 
 @pytest.mark.parametrize(
     ("contract", "package", "members"),
     [
         ("commands", "strongroom.cli", set(COMMANDS)),
         ("keystores", "strongroom.keystore", set(KEYSTORES) | NOT_CHOSEN),
+        ("drivers", "strongroom.prompt", set(DRIVERS) - LENT),
         ("providers", "strongroom.providers", set(PROVIDERS.values())),
     ],
 )
@@ -31,7 +36,7 @@ def test_each_member_of_a_family_is_under_contract(contract, package, members):
     assert set(listed) == {f"{package}.{member}" for member in members}
 
 
-@pytest.mark.parametrize(("package", "table"), [("cli", COMMANDS), ("keystore", KEYSTORES)])
+@pytest.mark.parametrize(("package", "table"), [("cli", COMMANDS), ("keystore", KEYSTORES), ("prompt", DRIVERS)])
 def test_each_row_of_a_table_is_a_module(package, table):
     """What is offered is there."""
     found = os.listdir(os.path.join(CLONE, "src", "strongroom", package))

@@ -197,6 +197,22 @@ def test_no_such_device(c1, add, word):
     assert result.stderr.startswith(f"strongroom: error: mfa: {expected[word]}")
 
 
+def test_nothing_of_it_is_told(c1, cloud, add):
+    """Not with --debug either, whatever is done with it."""
+    cloud.mfa[M] = SEED
+    said = [add("--debug", M), c1.call("--debug", "export", "--format=json", "jon"), c1.call("--debug", "mfa", "list")]
+    said += [
+        c1.call("explain", "jon"),
+        c1.call("list", "--json"),
+        add("--debug", M, seed=OTHER),
+        add("--debug", M, seed=SEED + "1"),
+    ]
+    code = cloud.calls[0].code
+    for result in said:
+        text = result.stdout + result.stderr
+        assert [secret for secret in (SEED, OTHER, code) if secret in text] == []
+
+
 def test_a_store_that_is_locked(c1, add):
     """Nothing is stored under another passphrase."""
     result = add(env={"AWS_VAULT_FILE_PASSPHRASE": "wrong"})

@@ -10,6 +10,7 @@ import pytest
 
 from strongroom.errors import PromptDismissed, PromptUnavailable
 from strongroom.prompt import terminal as module
+from strongroom.prompt.question import Place
 
 ASK = 'print(ascii(prompt.ask("Code: ", echo="{}")))'
 
@@ -410,3 +411,43 @@ def test_dismissal_in_this_process(terminal):
     """Ctrl-D, without a process of its own."""
     with pytest.raises(PromptDismissed):
         ask_here(*terminal[:2], "\x04")
+
+
+@pytest.mark.parametrize(("streams", "found"), [({}, False), ({"stdin": True}, True), ({"stderr": True}, True)])
+def test_who_has_the_terminal(person, streams, found):
+    """One that is not the controlling one is another terminal; a descriptor that is closed is none."""
+    others = "a, b = os.openpty()"
+    code = f"import os\n{others}\ntty = os.open('/dev/tty', os.O_RDWR)\n"
+    descriptors = "[0, b, 999, tty]" if streams.get("stdin") else "[0, b, 999]"
+    if streams.get("stderr"):
+        descriptors = "[tty]"
+    someone = person(f"{code}print(prompt.is_among({descriptors}), prompt.is_among([]))")
+    assert someone.wait() == (0, f"{found} False\n", "")
+
+
+def test_as_one_of_the_drivers(person):
+    """What was wrong before is told at the terminal, unless it has been told already."""
+    someone = person(
+        "terminal = prompt._load('terminal')\n"
+        "place = prompt.Place({})\n"
+        "print(repr(terminal.absent(place)))\n"
+        "for told in (False, True):\n"
+        "    print(terminal.bring(prompt.Question('? ', echo='plain', note=f'No {told}.', told=told), place))"
+    )
+    someone.expect("No False.\n? ")
+    someone.send("a\r")
+    someone.expect("? ")
+    someone.send("b\r")
+    assert someone.wait() == (0, "''\na\nb\n", "")
+    assert "No True." not in someone.shown
+
+
+def test_why_it_is_not_there(tmp_path):
+    """There is none; what there is is none; it is taken."""
+    (tmp_path / "file").touch()
+    for terminal, taken, reason in (
+        ("/nowhere/tty", "", "there is no terminal to ask at (/nowhere/tty: no such file or directory)"),
+        (str(tmp_path / "file"), "", f"there is no terminal to ask at ({tmp_path}/file is none)"),
+        ("/dev/null", "vim has it", "the terminal is not ours to ask at: vim has it"),
+    ):
+        assert module.absent(Place({}, terminal=terminal, taken=taken)) == reason

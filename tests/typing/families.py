@@ -22,6 +22,13 @@ import strongroom.cli.sm
 import strongroom.cli.version
 import strongroom.keystore.file
 import strongroom.keystore.memory
+import strongroom.prompt.kdialog
+import strongroom.prompt.osascript
+import strongroom.prompt.pinentry
+import strongroom.prompt.terminal
+import strongroom.prompt.wincredui
+import strongroom.prompt.ykman
+import strongroom.prompt.zenity
 import strongroom.providers.assume_role
 import strongroom.providers.credential_process
 import strongroom.providers.credential_source
@@ -32,6 +39,7 @@ import strongroom.providers.web_identity
 if TYPE_CHECKING:
     from strongroom.cli.main import Command
     from strongroom.keystore import Keystore, KeystoreModule
+    from strongroom.prompt import Driver
     from strongroom.providers import Provider
 
     _agent: Command = strongroom.cli.agent
@@ -58,3 +66,11 @@ if TYPE_CHECKING:
     _login_session: Provider = strongroom.providers.login_session
     _web_identity: Provider = strongroom.providers.web_identity
     _session_token: Provider = strongroom.providers.session_token
+
+    _kdialog: Driver = strongroom.prompt.kdialog
+    _osascript: Driver = strongroom.prompt.osascript
+    _pinentry: Driver = strongroom.prompt.pinentry
+    _terminal: Driver = strongroom.prompt.terminal
+    _wincredui: Driver = strongroom.prompt.wincredui
+    _ykman: Driver = strongroom.prompt.ykman
+    _zenity: Driver = strongroom.prompt.zenity

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from strongroom.errors import PromptDismissed, PromptUnavailable
 from strongroom.prompt.process import MFA_PROCESS_SECONDS, run_mfa_process
 from strongroom.prompt.question import WINDOW_SECONDS, Place, Question
-from strongroom.prompt.terminal import HINT, TERMINAL, ask, tell
+from strongroom.prompt.terminal import HINT, TERMINAL, ask, is_among, tell
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -43,6 +43,7 @@ __all__ = [
     "ask",
     "choose",
     "confirm",
+    "is_among",
     "run_mfa_process",
     "tell",
 ]

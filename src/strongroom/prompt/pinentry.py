@@ -160,32 +160,33 @@ class _Tty:
         self._restore()
 
 
-def _name(descriptor: int) -> str:
-    """The terminal's own name: another session's ``/dev/tty`` is another terminal.
+if sys.platform != "win32":
 
-    Raises:
-        OSError: It cannot be found.
-    """
-    for candidate in (descriptor, 0, 1, 2):
-        try:
-            os.tcgetpgrp(candidate)  # fails unless it is the controlling terminal
-            name = os.ttyname(candidate)
-        except OSError:
-            continue
-        if name != "/dev/tty":
-            return name
-    return _name_by_kernel()
+    def _name(descriptor: int) -> str:
+        """The terminal's own name: another session's ``/dev/tty`` is another terminal.
 
+        Raises:
+            OSError: It cannot be found.
+        """
+        for candidate in (descriptor, 0, 1, 2):
+            try:
+                os.tcgetpgrp(candidate)  # fails unless it is the controlling terminal
+                name = os.ttyname(candidate)
+            except OSError:
+                continue
+            if name != "/dev/tty":
+                return name
+        return _name_by_kernel()
 
-def _name_by_kernel() -> str:
-    """The name of this process's controlling terminal, as Linux has it (proc_pid_stat(5), tty_nr).
+    def _name_by_kernel() -> str:
+        """The name of this process's controlling terminal, as Linux has it (proc_pid_stat(5), tty_nr).
 
-    Raises:
-        OSError: It is none with a name in /dev/pts.
-    """
-    with open("/proc/self/stat", "rb") as file:
-        number = int(file.read().rpartition(b")")[2].split()[4])
-    path = f"/dev/pts/{(number & 0xFF) | (number >> 12 & 0xFFF00)}"
-    if os.stat(path).st_rdev != os.makedev(number >> 8 & 0xFFF, (number & 0xFF) | (number >> 12 & 0xFFF00)):
-        raise FileNotFoundError(path)
-    return path
+        Raises:
+            OSError: It is none with a name in /dev/pts.
+        """
+        with open("/proc/self/stat", "rb") as file:
+            number = int(file.read().rpartition(b")")[2].split()[4])
+        path = f"/dev/pts/{(number & 0xFF) | (number >> 12 & 0xFFF00)}"
+        if os.stat(path).st_rdev != os.makedev(number >> 8 & 0xFFF, (number & 0xFF) | (number >> 12 & 0xFFF00)):
+            raise FileNotFoundError(path)
+        return path

@@ -19,6 +19,7 @@ else:
     import termios
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from types import FrameType
 
     from strongroom.prompt.question import Place, Question
@@ -71,6 +72,22 @@ def bring(question: Question, place: Place) -> str:
     if question.note and not question.told:
         tell(question.note, terminal=place.terminal)
     return ask(question.message, echo=question.echo, terminal=place.terminal)
+
+
+def is_among(descriptors: Iterable[int]) -> bool:
+    """Tell whether one of these descriptors is our terminal: whoever has it would get the answer to a question."""
+    for descriptor in descriptors:
+        try:
+            if sys.platform == "win32":
+                found = os.isatty(descriptor)
+            else:
+                os.tcgetpgrp(descriptor)  # fails unless it is our controlling terminal
+                found = True
+        except OSError:
+            continue
+        if found:
+            return True
+    return False
 
 
 def tell(text: str, *, terminal: str = TERMINAL) -> None:
