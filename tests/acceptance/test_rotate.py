@@ -487,7 +487,7 @@ def test_two_at_once(plain, cloud):
 def test_an_interrupt(plain, cloud, tty):
     """Ctrl-C: 130, what to do is said, and the next run goes on."""
     gate = cloud.hold("UpdateAccessKey")
-    terminal = tty("rotate", "jon")
+    terminal = tty("rotate", "alias")
     gate.wait_for()
     terminal.interrupt()
     result = terminal.wait()
@@ -496,6 +496,17 @@ def test_an_interrupt(plain, cloud, tty):
     assert result.stderr == "strongroom: interrupted: `strongroom rotate --resume jon` goes on from there\n"
     assert plain.call("rotate", "--resume").stdout.endswith("Finished rotating access key\nResumed: 1.\n")
     check_done(plain, cloud)
+
+
+def test_an_interrupt_before_anything_was_noted(plain, monkeypatch):
+    """There is nothing to go on with, and nothing to say."""
+
+    def interrupt(_self):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Rotation, "look", interrupt)
+    result = plain.call("rotate", "jon")
+    assert (result.status, result.stderr) == (130, "")
 
 
 def test_nobody_listens(plain, cloud):

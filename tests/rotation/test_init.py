@@ -11,6 +11,7 @@ from strongroom.errors import AwsRefused, ItemNotFound, KeystoreError, Strongroo
 from strongroom.keystore.memory import MemoryKeystore
 from strongroom.rotation import Found, RotationFailed
 from strongroom.rotation import journal as journals
+from strongroom.rotation.owner import Owner
 
 S1 = shown(OLD.access_key_id)
 HAS_OLD = f"'jon' still has its key {S1}"
@@ -227,6 +228,15 @@ class TestNewKey:
         assert message == f"the new access key {new} is that of arn:aws:iam::111111111111:user/ann, not of {ARN}"
         assert jon.stored() == OLD
 
+    def test_a_key_that_does_not_work_and_cannot_be_looked_for(self, jon):
+        """Then what AWS said of the key itself is told."""
+        jon.cloud.iam.delay_seconds = 200
+        jon.cloud.iam.denied = {"ListAccessKeys"}
+        message, hint = failure(jon)
+        assert message.startswith("the new access key ****************")
+        assert "does not work, or not yet" in message
+        assert hint.endswith(RESUME)
+
 
 class TestDenied:
     """A user who may not do all of it."""
@@ -339,6 +349,33 @@ class TestAway:
         jon.cloud.fail("UpdateAccessKey", code="InvalidClientTokenId", times=3)
         jon.rotate()
         jon.check_done()
+
+    @pytest.mark.parametrize("action", ["ListAccessKeys", "UpdateAccessKey"])
+    def test_a_refusal_that_is_none_of_rights(self, jon, action):
+        """It is no reason to do without the call."""
+        refuse(jon, action, code="Nonsense", status=400)
+        with pytest.raises(StrongroomError, match=rf"iam {action} was refused \(Nonsense\): no"):
+            jon.rotate()
+        jon.cloud.heal()
+        jon.rotate()
+        jon.check_done()
+
+    def test_a_lost_key_that_shows_just_in_time(self, jon, monkeypatch):
+        """Listed only after AWS has refused to make a third one: it is deleted after a yes, and all goes on."""
+        jon.cloud.cut("CreateAccessKey", times=3)
+        failure(jon)
+        make, lost = Owner.make_key, []
+
+        def full(owner):
+            if not lost:
+                lost.append(jon.cloud.iam.second_key("jon", age_days=0))
+            return make(owner)
+
+        monkeypatch.setattr(Owner, "make_key", full)
+        jon.yes = True
+        jon.rotate()
+        jon.check_done()
+        assert f"Deleted access key {shown(lost[0])}" in jon.said
 
     def test_a_dead_key(self, jon):
         """A stored key that AWS does not know is no matter of patience."""
@@ -575,6 +612,23 @@ class TestStore:
         assert hint == f"{expected[stage]}; {RESUME}"
         jon.rotate()
         jon.check_done()
+
+    def test_a_store_that_cannot_be_read_any_more(self, jon, monkeypatch):
+        """What is true is told by the journal."""
+        jon.cloud.iam.denied = {"DeleteAccessKey"}
+        with monkeypatch.context() as patch:
+            delete = Owner.delete
+
+            def broken(owner, key_id):
+                patch.setattr(MemoryKeystore, "get", lambda _store, _key: fail())
+                delete(owner, key_id)
+
+            def fail():
+                raise KeystoreError("the disk is broken")
+
+            patch.setattr(Owner, "delete", broken)
+            _, hint = failure(jon)
+        assert f"and the old one, {S1}, is inactive but not deleted" in hint
 
     def test_at_the_end(self, jon, monkeypatch):
         """The journal that cannot be removed is, by the next run."""

@@ -74,8 +74,10 @@ def run(arguments: Arguments, settings: Settings) -> int:
             hint = error.hint.replace("`strongroom ", f"`{settings.talk.program} ")
             settings.talk.error(f"rotate: {name}: {error.message}", hint)
         except KeyboardInterrupt:
-            if journals.find(settings.own_items(), name) is not None:
-                settings.talk.say(f"interrupted: `{settings.talk.program} rotate --resume {name}` goes on from there")
+            found = [journals.find(settings.own_items(), each) for each in outcome.names]
+            for journal in filter(None, found[-1:]):
+                hint = f"`{settings.talk.program} rotate --resume {journal.name}` goes on from there"
+                settings.talk.say(f"interrupted: {hint}")
             raise
     _tell_json(arguments, outcomes)
     if several and not arguments.on("json"):
