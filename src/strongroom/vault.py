@@ -195,6 +195,7 @@ class Vault:
         }
         data = go_json(fields).encode()
         self.keystore.set(Item(profile, data, label=f"aws-vault ({profile})", not_trust_application=True))
+        self._keys.pop(profile, None)
         self.refresh()
 
     # Sessions

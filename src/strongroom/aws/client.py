@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import email.utils
+import functools
 import os
 import time
 import urllib.parse
@@ -17,6 +18,7 @@ import botocore
 import botocore.awsrequest
 import botocore.config
 import botocore.exceptions
+import botocore.loaders
 import botocore.httpsession
 import botocore.parsers
 import botocore.session
@@ -85,8 +87,15 @@ class Endpoint:
         self.ca_bundle = ca_bundle
 
 
-def connect(service: str, endpoint: Endpoint, credentials: Credentials | None) -> Any:
-    """A botocore client for *service*; without credentials for calls that are not signed.
+def connect(service: str, endpoint: Endpoint, credentials: Credentials | None, *, attempts: int | None = None) -> Any:
+    """A botocore client for *service*.
+
+    Args:
+        service: botocore's name of it.
+        endpoint: Where and how it is reached.
+        credentials: None for calls that are not signed.
+        attempts: How often a call is tried in all, if not `ATTEMPTS`; 1 where the caller knows better when to try
+            again.
 
     Raises:
         AwsError: The endpoint's settings make no sense to botocore, or name certificates that are not there; or the
@@ -103,8 +112,9 @@ def connect(service: str, endpoint: Endpoint, credentials: Credentials | None) -
         ("sts_regional_endpoints", "legacy" if endpoint.legacy_sts else "regional"),
     ):
         session.set_config_variable(variable, value)
+    session.register_component("data_loader", _loader(session.get_config_variable("data_path")))
     config = botocore.config.Config(
-        retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
+        retries={"mode": "standard", "total_max_attempts": attempts or ATTEMPTS},
         connect_timeout=CONNECT_SECONDS,
         read_timeout=READ_SECONDS,
         use_fips_endpoint=endpoint.fips,
@@ -131,6 +141,12 @@ def _check_certificates(ca_bundle: str | None) -> None:
     if ca_bundle and not os.path.exists(ca_bundle):
         # botocore would say so at the first call, without the path.
         raise AwsError(f"there are no certificates at {ca_bundle!r}", "check AWS_CA_BUNDLE and ca_bundle")
+
+
+@functools.cache
+def _loader(data_path: str | None) -> Any:
+    """What reads botocore's descriptions of services, and keeps them: each takes a tenth of a second to read."""
+    return botocore.loaders.create_loader(data_path)
 
 
 def _check_characters(credentials: Credentials) -> None:
@@ -219,7 +235,9 @@ def _translated(name: str) -> Iterator[None]:
 def _refused(name: str, error: Any) -> AwsError:
     answer = error.response
     code = str(answer.get("Error", {}).get("Code", ""))
-    message = _one_line(answer.get("Error", {}).get("Message") or "no reason given")
+    # OAuth has names of its own: https://www.rfc-editor.org/rfc/rfc6749#section-5.2
+    told = answer.get("Error", {}).get("Message") or answer.get("error_description")
+    message = _one_line(told or "no reason given")
     metadata = answer.get("ResponseMetadata", {})
     status = int(metadata.get("HTTPStatusCode", 0))
     if status >= 500 and (not code or code.isdigit()):
@@ -228,6 +246,17 @@ def _refused(name: str, error: Any) -> AwsError:
         return _foreign(f"{name}, with HTTP status {status},")
     hint = _hint_for(code, message, metadata.get("HTTPHeaders", {}).get("date"))
     return AwsRefused(code, status, f"{name} was refused ({code}): {message}", hint)
+
+
+def retry_after_seconds(error: AwsError) -> float:
+    """How long AWS asks to be left alone, by the Retry-After header of the answer that *error* tells of.
+
+    Returns:
+        0 if it does not; a time of day instead of a number is not read.
+    """
+    answer = getattr(error.__cause__, "response", {})
+    text = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("retry-after", "")
+    return float(text) if text.isascii() and text.isdigit() else 0.0
 
 
 _HINTS = {
