@@ -18,8 +18,8 @@ import botocore
 import botocore.awsrequest
 import botocore.config
 import botocore.exceptions
-import botocore.loaders
 import botocore.httpsession
+import botocore.loaders
 import botocore.parsers
 import botocore.session
 import botocore.utils
