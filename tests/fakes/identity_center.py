@@ -84,6 +84,7 @@ class Client:
     scopes: tuple[str, ...]
     grants: tuple[str, ...]
     redirects: tuple[str, ...]
+    issuer: str
 
 
 @dataclass
@@ -268,7 +269,9 @@ class IdentityCenter(Cloud):
             if members.get("issuerUrl") not in self.start_urls:
                 raise Refusal(400, "InvalidRequestException", "Invalid issuer")
         client_id, secret = f"client-{next(self._numbers)}", secrets.token_hex(8)
-        self.clients[client_id] = Client(secret, self.now() + CLIENT_SECONDS, scopes, grants, redirects)
+        self.clients[client_id] = Client(
+            secret, self.now() + CLIENT_SECONDS, scopes, grants, redirects, members.get("issuerUrl", "")
+        )
         return {
             "clientId": client_id,
             "clientSecret": secret,
@@ -383,9 +386,8 @@ class IdentityCenter(Cloud):
         ):
             return page(400, "Invalid request")
         name = secrets.token_hex(4)
-        issuer = next(asked.members["issuerUrl"] for asked in reversed(self.asked) if asked.members.get("issuerUrl"))
         self.requests[name] = Pending(
-            members["client_id"], issuer, self.now(),
+            members["client_id"], client.issuer, self.now(),
             redirect_uri=members["redirect_uri"], state=members.get("state", ""), challenge=members["code_challenge"],
         )  # fmt: skip
         return choice(name)

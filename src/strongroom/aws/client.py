@@ -254,8 +254,10 @@ def retry_after_seconds(error: AwsError) -> float:
     Returns:
         0 if it does not; a time of day instead of a number is not read.
     """
-    answer = getattr(error.__cause__, "response", {})
-    text = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("retry-after", "")
+    cause: Any = error.__cause__
+    if not isinstance(cause, botocore.exceptions.ClientError):
+        return 0.0
+    text = cause.response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("retry-after", "")
     return float(text) if text.isascii() and text.isdigit() else 0.0
 
 
@@ -269,6 +271,7 @@ _HINTS = {
     "ServiceUnavailable": "try again in a moment",
     "Throttling": "AWS limits the rate of calls: try again in a moment",
     "ThrottlingException": "AWS limits the rate of calls: try again in a moment",
+    "TooManyRequestsException": "AWS limits the rate of calls: try again in a moment",
     "RequestLimitExceeded": "AWS limits the rate of calls: try again in a moment",
 }
 
