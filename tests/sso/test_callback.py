@@ -1,4 +1,5 @@
 import socket
+import struct
 import threading
 
 import pytest
@@ -21,15 +22,15 @@ def waiting(callback):
 
     class Waiting(threading.Thread):
         answer = "none yet"
+        is_over = False
 
         def run(self):
-            self.answer = callback.wait(60)
+            self.answer = callback.wait(60, clock=lambda: 99 if self.is_over else 0)
 
     thread = Waiting(daemon=True)
     thread.start()
     yield thread
-    if thread.is_alive():
-        browse(callback, GOOD)
+    thread.is_over = True
     thread.join(30)
 
 
@@ -134,6 +135,30 @@ def test_many_connections_that_say_nothing(callback, waiting):
     assert browse(callback, GOOD)[0] == 200
     for each in idle:
         each.close()
+
+
+def test_connections_that_break_off(callback, waiting):
+    """Before, within and after a request: the next one is served."""
+    port = int(host(callback).split(b":")[1])
+    for data in (b"", b"GET /oauth", b"GET / HTTP/1.1\r\nHost: " + host(callback) + b"\r\n\r\n"):
+        connection = socket.create_connection(("127.0.0.1", port), 30)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection.sendall(data)
+        connection.close()  # at once, with a reset
+    assert browse(callback, GOOD)[0] == 200
+
+
+def test_events_that_are_late(callback):
+    """A connection that was closed to make room, or of which nothing has come after all, is no answer."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        assert callback._read(ours) is None
+        ours.setblocking(False)
+        callback._heads[ours] = b""
+        assert callback._read(ours) is None
+        del callback._heads[ours]
+    callback._accept()
+    assert callback._heads == {}
 
 
 def test_nobody_comes(callback):

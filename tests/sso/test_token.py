@@ -401,6 +401,16 @@ def test_another_process_has_failed(center, world, dev, failure, kind, monkeypat
     assert vars(again) == vars(failure)
 
 
+def test_the_failure_of_another_process(center, world, dev, monkeypatch):
+    """Is raised here as it was there; nobody is asked."""
+    told = token._tell(PromptDismissed("the sign-in was declined", "hint"))
+    monkeypatch.setattr(lock, "hold", lambda *_, **__: lock.Lock(None, {}, failure=told))
+    with pytest.raises(PromptDismissed) as caught:
+        token.access_token(dev, world)
+    assert (caught.value.message, caught.value.hint) == ("the sign-in was declined", "hint")
+    assert center.asked == []
+
+
 def test_what_is_nobody_elses_business(center, world, dev, monkeypatch):
     """An interrupt is not told to others: the next one tries."""
     shared = []
@@ -440,6 +450,32 @@ def test_two_without_a_lock_refresh_at_once(center, world, dev, tmp_path, monkey
     assert token.access_token(dev, world).access_token == theirs["first"].access_token
     assert len(world.own.names("sso-refresh")) == 1
     assert center.visits == []
+
+
+def test_what_cannot_be_removed(center, world, dev, monkeypatch):
+    """Is no reason to fail: what comes in its place is stored."""
+
+    def refuse(*_):
+        raise KeystoreError("the store is read-only")
+
+    first = signed_in(center, world, dev, 28_800)
+    center.end_sessions()
+    world.remove_token = refuse
+    monkeypatch.setattr(type(world.own), "remove", refuse)
+    assert token.access_token(dev, world, refused=first.access_token).origin == token.SIGNED_IN
+
+
+def test_forgetting_a_start_url(center, world, dev):
+    """Removes the refresh tokens of all its sessions, and of no other start URL."""
+    other_url = START_URL + "/more"
+    center.start_url(other_url)
+    other = profile(center, other_url)
+    for each in (dev, profile(center, START_URL, session="two"), other):
+        world.tokens.clear()
+        token.access_token(each, world)
+    assert token.forget(world.own, START_URL) == 2
+    assert token.forget(world.own, START_URL) == 0
+    assert world.own.names("sso-refresh") == [Session.of(other).label()]
 
 
 # Refused tokens

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
+    from strongroom.own_items import OwnItems
     from strongroom.profiles import Profile
     from strongroom.sso import SsoWorld
 
@@ -201,6 +202,18 @@ def _sign_in(session: Session, world: SsoWorld) -> tuple[sso.Granted, sso.Regist
 
 
 # The refresh token
+
+
+def forget(own: OwnItems, start_url: str) -> int:
+    """Remove every refresh token for a start URL: without the access token, the next command signs in.
+
+    Returns:
+        How many there were.
+
+    Raises:
+        KeystoreError: One could not be removed.
+    """
+    return sum(own.remove(REFRESH, name) for name in own.names(REFRESH) if name.rpartition(" ")[0] == start_url)
 
 
 def _refresh(session: Session, world: SsoWorld) -> Token | None:
