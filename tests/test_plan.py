@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from strongroom import ini, plan, profiles
-from strongroom.errors import NoCredentials, ProfileIncomplete
-from strongroom.plan import ASSUME_ROLE, KEY, SESSION_TOKEN
+from strongroom.errors import NoCredentials
+from strongroom.plan import ASSUME_ROLE, KEY, SESSION_TOKEN, SSO_ROLE
 
 M, N = "arn:aws:iam::111111111111:mfa/jon", "arn:aws:iam::111111111111:mfa/other"
 ROLE, ROLE1, ROLE2, OWN = (f"arn:aws:iam::111111111111:role/{name}" for name in ("role", "role1", "role2", "own"))
@@ -264,38 +264,15 @@ def test_a_step_is_shown_in_short():
 # Where no credentials come from
 
 
-@pytest.mark.parametrize(
-    ("settings", "field", "what"),
-    [
-        ({"sso_start_url": "https://x/start"}, "sso_start_url", "IAM Identity Center"),
-    ],
-)
-def test_a_source_that_cannot_be_used_yet_is_named(settings, field, what):
-    """With the place where it stands, and without its value: a command line may hold a secret."""
-    line = 2 + list(settings).index(field)
-    for text, target in (
-        (section("p", **settings), "p"),
-        (section("p", **settings) + section("role", role_arn=ROLE, source_profile="p"), "role"),
-    ):
-        with pytest.raises(ProfileIncomplete) as caught:
-            steps_of(text, target)
-        error = caught.value
-        assert (error.name, error.field) == ("p", field)
-        assert error.message == (
-            f"profile 'p' takes its credentials from {what} ({field}, /c:{line} [profile p]), "
-            "which this version of strongroom cannot use yet"
-        )
-        assert error.hint == "store a key of its own with `strongroom add p`, or set source_profile"
-
-
-def test_an_sso_session_without_a_start_url_is_named_too():
-    """The profile says sso_session, and the section it names does not exist."""
-    with pytest.raises(ProfileIncomplete) as caught:
-        steps_of(section("p", sso_session="corp"), "p")
-    assert caught.value.message == (
-        "profile 'p' takes its credentials from IAM Identity Center (sso_session, /c:2 [profile p]), "
-        "which this version of strongroom cannot use yet"
-    )
+@pytest.mark.parametrize("settings", [{"sso_start_url": "https://x/start"}, {"sso_session": "corp"}])
+def test_identity_center(settings):
+    """The place where it stands is the reason; what is missing to sign in is found out when it comes to that."""
+    steps = steps_of(section("p", **settings) + section("role", role_arn=ROLE, source_profile="p"), "role")
+    field = next(iter(settings))
+    assert [(step.kind, step.profile.name, step.slot) for step in steps] == [
+        (SSO_ROLE, "p", settings.get("sso_start_url", "")), (ASSUME_ROLE, "role", "")
+    ]
+    assert steps[0].reason == f"profile 'p' names its source: {field} (/c:2 [profile p])"
 
 
 def test_a_stored_key_comes_before_any_other_source():

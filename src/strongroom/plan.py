@@ -172,14 +172,6 @@ def _root(profile: Profile, named_by: Profile | None, *, is_stored: bool) -> Ste
         raise _no_source(profile, named_by)
     kind = _ROOTS[field]
     where = profile.origins.get(field, "the config file")
-    if kind == SSO_ROLE:
-        raise ProfileIncomplete(
-            name,
-            field,
-            f"profile {name!r} takes its credentials from IAM Identity Center ({field}, {where}), "
-            "which this version of strongroom cannot use yet",
-            f"store a key of its own with `strongroom add {name}`, or set source_profile",
-        )
     wanted = (profile.assume_role_duration or 0) if kind == WEB_IDENTITY else 0
     if kind == WEB_IDENTITY and not profile.role_arn:
         raise ProfileIncomplete(name, "role_arn", f"profile {name!r} has a {field} and no role_arn", "set role_arn")

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 CREDENTIAL, SESSION, OLD_SESSION, TOKEN = "credential", "session", "old session", "token"
 
+_OIDC = "oidc:"
+
 # aws-vault's default of AWS_MIN_TTL: what is left must last for the command that gets it.
 MIN_TTL_SECONDS = 300
 
@@ -90,7 +92,7 @@ class SessionName:
 
 def kind_of(key: str) -> str:
     """What the item named *key* is: `CREDENTIAL`, `SESSION`, `OLD_SESSION` or `TOKEN`."""
-    if key.startswith("oidc:"):
+    if key.startswith(_OIDC):
         return TOKEN
     # The first half spares the thousands of names that cannot match the second.
     if (key.startswith(("session,", "session:")) or key.endswith(")")) and re.fullmatch(_OLD_NAMES, key):
@@ -290,6 +292,53 @@ class Vault:
         self.keystore.set(Item(name.key, data, label=label, description="aws-vault session"))
         slot = name.key.rpartition(",")[0] + ","
         self.sweep(key for key in self.listing if key.startswith(slot) and key != name.key)
+        self.refresh()
+
+    # Tokens of IAM Identity Center
+
+    def token(self, start_url: str) -> dict[str, object] | None:
+        """The stored access token of *start_url*, as aws-vault's JSON has it; None if there is none that can be read.
+
+        Raises:
+            KeystoreLocked: Wrong or no passphrase.
+            PromptError: The passphrase could not be asked.
+        """
+        try:
+            fields = json.loads(self.keystore.get(_OIDC + start_url).data)
+        except KeystoreLocked:
+            raise
+        except (KeystoreError, ValueError, RecursionError):
+            return None
+        return fields if isinstance(fields, dict) else None
+
+    def token_changed_at(self, start_url: str) -> float | None:
+        """When the stored access token was last written, without opening it; None if there is none.
+
+        A store that does not know when says 0.
+        """
+        self.refresh()
+        key = _OIDC + start_url
+        return (self.listing[key] or 0.0) if key in self.listing else None
+
+    def keep_token(self, start_url: str, fields: Mapping[str, object]) -> None:
+        """Store an access token in place of the one that is there.
+
+        Raises:
+            KeystoreError: It could not be stored; an older one is intact.
+        """
+        label = f"aws-vault oidc token for {start_url} (expires {fields.get('Expiration')})"
+        data = go_json(dict(fields)).encode()
+        self.keystore.set(Item(_OIDC + start_url, data, label=label, description="aws-vault oidc token"))
+        self.refresh()
+
+    def remove_token(self, start_url: str) -> None:
+        """Remove the stored access token.
+
+        Raises:
+            ItemNotFound: There is none.
+            KeystoreError: It could not be removed.
+        """
+        self.keystore.remove(_OIDC + start_url)
         self.refresh()
 
     def sweep(self, others: Iterable[str] = ()) -> None:

@@ -814,24 +814,6 @@ def test_no_credentials_anywhere(c1, cloud, source):
     assert cloud.calls == []
 
 
-@pytest.mark.parametrize(
-    "setting",
-    [
-        "sso_start_url = https://x.awsapps.com/start", "sso_session = corp",
-    ],
-)  # fmt: skip
-def test_what_cannot_be_used_yet(c1, cloud, setting):
-    """A source of credentials that this version does not know says so, with the setting and where it stands."""
-    c1.config.write_text(
-        c1.config.read_text() + f"[profile later]\n{setting}\n[sso-session corp]\nsso_start_url = https://x\n"
-    )
-    result = c1.call("export", "later")
-    assert (result.status, result.stdout) == (1, "")
-    assert setting.partition(" ")[0] in result.stderr or "sso_start_url" in result.stderr
-    assert str(c1.config) in result.stderr
-    assert cloud.calls == []
-
-
 def test_a_stored_key_beats_other_sources(c1, cloud):
     """A profile's own key is used even if it names Identity Center or a process; so `credential_process` can be us."""
     for setting in ("sso_start_url = https://x.awsapps.com/start", "credential_process = strongroom export jon"):

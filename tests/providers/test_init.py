@@ -6,7 +6,7 @@ from providers.surroundings import JON, NOW, M, key_step, role_step, session_ste
 from strongroom import providers
 from strongroom.credentials import Credentials
 from strongroom.errors import AwsRefused, ItemNotFound, KeystoreLocked
-from strongroom.plan import ASSUME_ROLE, LOGIN_SESSION, PROCESS, SESSION_TOKEN, SOURCE, WEB_IDENTITY
+from strongroom.plan import ASSUME_ROLE, LOGIN_SESSION, PROCESS, SESSION_TOKEN, SOURCE, SSO_ROLE, WEB_IDENTITY
 from strongroom.providers import assume_role, session_token
 
 SESSION = Credentials("ASIASESSION", "s1", "t1", NOW + 28_800)
@@ -40,7 +40,7 @@ def test_each_kind_of_step_has_its_module():
     assert providers.load(SESSION_TOKEN) is session_token
     assert providers.load(ASSUME_ROLE) is assume_role
     assert all(callable(providers.load(kind).retrieve) for kind in providers.PROVIDERS)
-    assert set(providers.PROVIDERS) == {SESSION_TOKEN, ASSUME_ROLE, WEB_IDENTITY, PROCESS, SOURCE, LOGIN_SESSION}
+    assert set(providers.PROVIDERS) == {SESSION_TOKEN, ASSUME_ROLE, WEB_IDENTITY, PROCESS, SOURCE, LOGIN_SESSION, SSO_ROLE}
 
 
 def test_a_key_alone(vault, aws):

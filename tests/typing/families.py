@@ -34,6 +34,7 @@ import strongroom.providers.credential_process
 import strongroom.providers.credential_source
 import strongroom.providers.login_session
 import strongroom.providers.session_token
+import strongroom.providers.sso
 import strongroom.providers.web_identity
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ if TYPE_CHECKING:
     _login_session: Provider = strongroom.providers.login_session
     _web_identity: Provider = strongroom.providers.web_identity
     _session_token: Provider = strongroom.providers.session_token
+    _sso: Provider = strongroom.providers.sso
 
     _kdialog: Driver = strongroom.prompt.kdialog
     _osascript: Driver = strongroom.prompt.osascript

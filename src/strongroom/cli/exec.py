@@ -29,7 +29,7 @@ FLAGS = (
     Flag("profile-env", "give the command AWS_PROFILE instead of keys", env="AWS_VAULT_PROFILE_ENV"),
     Flag("keep-vault-secrets", "let the command see AWS_VAULT_FILE_PASSPHRASE and the like"),
     Flag("json", short="j", hidden=True),
-    Flag("stdout", env="AWS_VAULT_STDOUT", hidden=True),
+    retrieval.STDOUT,
     # Credential servers come later; until then these are understood, and refused in so many words.
     Flag("server", short="s", hidden=True),
     Flag("ecs-server", hidden=True),

@@ -18,8 +18,7 @@ FORMATS = ("env", "export-env", "json", "ini", "fish", "powershell", "cmd", "nu"
 FLAGS = (
     *retrieval.FLAGS,
     Flag("format", f"one of {', '.join(FORMATS)}; env is the default", value="FORMAT", choices=FORMATS),
-    # For Identity Center, which comes later: whether a browser may be opened.
-    Flag("stdout", env="AWS_VAULT_STDOUT", hidden=True),
+    retrieval.STDOUT,
 )
 WORDS = ("[profile]",)
 RUNS = False

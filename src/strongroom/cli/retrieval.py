@@ -22,8 +22,12 @@ FLAGS = (
          env="AWS_VAULT_DURATION", read=duration),
     Flag("no-session", "never call GetSessionToken", short="n"),
     Flag("region", "region of every profile in the chain", value="REGION"),
+    Flag("no-browser", "sign in to IAM Identity Center with a code, in a browser of any device"),
     Flag("mfa-token", "use this MFA code instead of asking", value="CODE", short="t", read=mfa_code),
 )  # fmt: skip
+
+# For those whose own answer is not a link.
+STDOUT = Flag("stdout", "the same as --no-browser", env="AWS_VAULT_STDOUT")
 
 
 def profile_name(settings: Settings) -> str:

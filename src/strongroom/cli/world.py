@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 from strongroom import plan
 from strongroom.cli import environment
 from strongroom.cli.codes import Codes
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from strongroom.cli.settings import Settings
     from strongroom.plan import Step
     from strongroom.profiles import Profile
+    from strongroom.sso import SsoWorld
 
 # In the environment of a program that brings credentials or tokens: the profiles whose programs are running, one a
 # line, so that one that leads back to itself is found out.
@@ -67,6 +70,11 @@ class World:
     def inherited_environment(self) -> dict[str, str]:
         """The variables that we were started with, less those of a strongroom around us."""
         return self.settings.environ
+
+    def sso(self) -> SsoWorld:
+        """What signing in to IAM Identity Center needs of them."""
+        made: SsoWorld = import_module("strongroom.cli.signing_in").SigningIn(self.settings, self.target)
+        return made
 
     def tell(self, message: str) -> None:
         """Say something to the human."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from strongroom.credentials import Credentials
     from strongroom.plan import Step
+    from strongroom.sso import SsoWorld
     from strongroom.vault import Vault
 
     class Provider(Protocol):
@@ -50,6 +51,9 @@ if TYPE_CHECKING:
         def inherited_environment(self) -> Mapping[str, str]:
             """The variables that we were started with, less those of a strongroom around us."""
 
+        def sso(self) -> SsoWorld:
+            """What signing in to IAM Identity Center needs of them."""
+
         def tell(self, message: str) -> None:
             """Say something to the human."""
 
@@ -65,6 +69,7 @@ PROVIDERS = {
     "credential_process": "credential_process",
     "credential_source": "credential_source",
     "login_session": "login_session",
+    "sso.GetRoleCredentials": "sso",
 }
 
 

@@ -8,19 +8,10 @@ from strongroom.sso import token
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Protocol
-
-    from strongroom import providers
     from strongroom.credentials import Credentials
     from strongroom.plan import Step
     from strongroom.profiles import Profile
-    from strongroom.sso import SsoWorld
-
-    class World(providers.World, Protocol):
-        """Surroundings in which one can sign in."""
-
-        def sso(self) -> SsoWorld:
-            """What signing in needs of them."""
+    from strongroom.providers import World
 
 
 # How the portal says that there is no such account, or no such role in it, for who asks.
