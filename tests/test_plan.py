@@ -270,7 +270,8 @@ def test_identity_center(settings):
     steps = steps_of(section("p", **settings) + section("role", role_arn=ROLE, source_profile="p"), "role")
     field = next(iter(settings))
     assert [(step.kind, step.profile.name, step.slot) for step in steps] == [
-        (SSO_ROLE, "p", settings.get("sso_start_url", "")), (ASSUME_ROLE, "role", "")
+        (SSO_ROLE, "p", settings.get("sso_start_url", "")),
+        (ASSUME_ROLE, "role", ""),
     ]
     assert steps[0].reason == f"profile 'p' names its source: {field} (/c:2 [profile p])"
 
