@@ -40,7 +40,7 @@ console()
 OURS = """
 strongroom strongroom.cli strongroom.cli.export strongroom.cli.flags strongroom.cli.main strongroom.cli.mark
 strongroom.cli.retrieval
-strongroom.cli.settings strongroom.cli.terminal strongroom.cli.text_file strongroom.credentials strongroom.durations
+strongroom.cli.setting strongroom.cli.settings strongroom.cli.terminal strongroom.cli.text_file strongroom.credentials strongroom.durations
 strongroom.durable strongroom.errors strongroom.ini strongroom.ini_lines strongroom.keystore
 strongroom.keystore.file strongroom.keystore.filenames strongroom.keystore.jwe strongroom.plan
 strongroom.profile_fields strongroom.profiles strongroom.providers strongroom.vault

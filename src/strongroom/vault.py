@@ -100,6 +100,11 @@ def kind_of(key: str) -> str:
     return SESSION if SessionName.read(key) else CREDENTIAL
 
 
+def is_key(key: str) -> bool:
+    """Whether the item named *key* is a long-term key."""
+    return kind_of(key) == CREDENTIAL
+
+
 class Vault:
     """Keys and sessions over a keystore, which is listed once unless `refresh` is called.
 

@@ -14,6 +14,7 @@ import pytest
 
 from harness.home import RO, Result, decode
 from strongroom.aws import client
+from strongroom.cli.setting import SETTINGS
 
 KEY = {"AWS_ACCESS_KEY_ID": "AKIANEWNEWNEWNEWNEW1", "AWS_SECRET_ACCESS_KEY": "new+secret"}
 STRONGROOM = [sys.executable, "-m", "strongroom"]
@@ -905,7 +906,7 @@ def test_durations_out_of_range(untouched, cloud, words, message, status):
     ("text", "message", "hint"),
     [
         ("x = ", "Invalid value (at end of document)", 'the file is TOML: key = "value"'),
-        ("nope = 1", "unknown key 'nope'", "known are backend, prompt, file_dir, file_iterations, lock_wait"),
+        ("nope = 1", "unknown key 'nope'", "known are " + ", ".join(SETTINGS)),
         ('backend = "fil"', "backend: must be one of file, got 'fil'", ""),
         ("backend = true", "backend: expected a text or a number, got True", ""),
         ("file_iterations = 5", "file_iterations: expected a number from 8192 to 1300000, got '5'", ""),

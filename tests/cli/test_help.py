@@ -9,7 +9,8 @@ from strongroom import cli
 from strongroom.cli import help as module
 from strongroom.cli.flags import Arguments
 from strongroom.cli.main import ALIASES, COMMANDS, load
-from strongroom.cli.settings import GLOBAL_FLAGS, Settings
+from strongroom.cli.setting import GLOBAL_FLAGS
+from strongroom.cli.settings import Settings
 from strongroom.cli.terminal import Talk
 from strongroom.errors import UsageError
 

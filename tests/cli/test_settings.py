@@ -8,7 +8,8 @@ from strongroom.cli import mark
 from strongroom.cli import settings as module
 from strongroom.cli.flags import Arguments
 from strongroom.cli.mark import MARK
-from strongroom.cli.settings import FEWEST_ITERATIONS, GLOBAL_FLAGS, MOST_ITERATIONS, SETTINGS, Settings
+from strongroom.cli.setting import FEWEST_ITERATIONS, GLOBAL_FLAGS, MOST_ITERATIONS, SETTINGS
+from strongroom.cli.settings import Settings
 from strongroom.cli.terminal import Talk
 from strongroom.errors import ConfigError, KeystoreLocked, StrongroomError, UsageError
 from strongroom.keystore import KEYSTORES, Item
@@ -44,7 +45,7 @@ def test_the_table():
     """Every setting has a default that is taken; every flag is one that there is."""
     flags = {flag.name for flag in GLOBAL_FLAGS}
     for key, setting in SETTINGS.items():
-        assert not setting.choices or setting.default in setting.choices
+        assert setting.takes(setting.default)
         assert setting.read(setting.default) is not None
         assert not setting.flag or setting.flag in flags
         assert setting.flag in {"", key.replace("_", "-")}
@@ -56,7 +57,8 @@ def test_defaults(where):
     """Where nobody says anything."""
     settings = make(where)
     assert {key: settings.get(key) for key in SETTINGS} == {
-        "backend": "file",
+        "backend": "",
+        "session_backend": "",
         "prompt": "auto",
         "file_dir": "~/.awsvault/keys/",
         "file_iterations": 8192,
@@ -158,7 +160,7 @@ def test_a_wrong_value_in_our_own_file(where, own, text, key, message):
 
 def test_without_a_home_there_is_no_file_of_ours():
     """Everything that needs none works."""
-    assert make().get("backend") == "file"
+    assert make().get("lock_wait") == 120
 
 
 @posix

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import strongroom.cli.add
 import strongroom.cli.agent
 import strongroom.cli.clear
+import strongroom.cli.doctor
 import strongroom.cli.exec
 import strongroom.cli.explain
 import strongroom.cli.export
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     _sm: Command = strongroom.cli.sm
     _add: Command = strongroom.cli.add
     _clear: Command = strongroom.cli.clear
+    _doctor: Command = strongroom.cli.doctor
     _exec: Command = strongroom.cli.exec
     _explain: Command = strongroom.cli.explain
     _export: Command = strongroom.cli.export

@@ -51,6 +51,7 @@ def run(arguments: Arguments, settings: Settings) -> int:
     store = settings.vault()
     outdated = lineage.sessions_of_key(settings, name)
     store.store_key(name, key)
+    settings.remember_store()
     told = f"Added credentials to profile {json.dumps(name, ensure_ascii=False)} in vault\n"
     retrieval.warn_of_store(settings)
     try:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from strongroom.cli.flags import Flag
 from strongroom.cli.main import ALIASES, COMMANDS, command_name, load
-from strongroom.cli.settings import GLOBAL_FLAGS
+from strongroom.cli.setting import GLOBAL_FLAGS
 from strongroom.cli.terminal import Talk, answer
 
 if TYPE_CHECKING:

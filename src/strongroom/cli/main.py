@@ -19,7 +19,8 @@ import sys
 from importlib import import_module
 
 from strongroom.cli.flags import Matcher
-from strongroom.cli.settings import GLOBAL_FLAGS, Settings
+from strongroom.cli.setting import GLOBAL_FLAGS
+from strongroom.cli.settings import Settings
 from strongroom.cli.terminal import Closed, Talk
 from strongroom.errors import StrongroomError, UsageError
 
@@ -54,6 +55,7 @@ COMMANDS = {
     "add": "store a long-term access key",
     "agent": "serve secrets over local HTTP like AWS's agent 1 and 2",
     "clear": "remove stored sessions",
+    "doctor": "say where keys are kept, and what is wrong",
     "exec": "run a command with temporary credentials",
     "explain": "show how a profile's credentials are obtained, and why",
     "export": "print temporary credentials",

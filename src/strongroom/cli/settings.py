@@ -1,8 +1,4 @@
-"""Flags, variables and our own settings file become `Settings`; the only reader of the environment.
-
-A setting is looked for in this order: its flag, ``STRONGROOM_<KEY>``, aws-vault's variable, our settings file, the
-default. One table says which.
-"""
+"""Flags, variables and our own settings file become `Settings`; the only reader of the environment."""
 
 from __future__ import annotations
 
@@ -12,114 +8,20 @@ from importlib import import_module
 
 from strongroom import durations, ini, keystore, profiles
 from strongroom.cli import mark, text_file
-from strongroom.cli.flags import Flag
+from strongroom.cli.setting import SECRETS, SETTINGS, WISHES
 from strongroom.errors import ConfigError, StrongroomError, UsageError
-from strongroom.vault import MIN_TTL_SECONDS, Vault
+from strongroom.vault import MIN_TTL_SECONDS, Vault, is_key
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
+    from typing import Any
 
     from strongroom.cli.flags import Arguments
+    from strongroom.cli.setting import Setting
     from strongroom.cli.terminal import Talk
+    from strongroom.keystore import Keystore
     from strongroom.own_items import OwnItems
-
-DEFAULT_BACKEND = "file"
-DEFAULT_FILE_DIR = "~/.awsvault/keys/"
-DEFAULT_LOCK_WAIT = "2m"
-
-# The drivers that ask, as strongroom.prompt has them, which most runs need not import; "auto" is whoever can.
-PROMPTS = ("auto", "terminal", "kdialog", "osascript", "pinentry", "wincredui", "ykman", "zenity")
-
-# More would only make a typing error expensive; jose2go, which aws-vault uses, reads up to 1,300,000.
-MOST_ITERATIONS = 1_300_000
-FEWEST_ITERATIONS = 8192
-
-
-def _wait(text: str) -> int:
-    """Read how long to wait, in seconds."""
-    seconds = durations.parse(text)
-    if seconds < 0:
-        raise ValueError(f"expected 0 or more, got {text!r}")
-    return seconds
-
-
-def _iterations(text: str) -> int:
-    """Read a count of PBKDF2 iterations."""
-    if not (text.isascii() and text.isdigit() and FEWEST_ITERATIONS <= int(text[:9]) <= MOST_ITERATIONS):
-        raise ValueError(f"expected a number from {FEWEST_ITERATIONS} to {MOST_ITERATIONS}, got {text!r}")
-    return int(text)
-
-
-class Setting:
-    """A row of the table of settings.
-
-    Args:
-        flag: Its flag, or None.
-        env: aws-vault's variable, or empty.
-        default: What holds when nobody says anything.
-        read: Makes the value out of its text; raises ValueError with a message.
-        choices: The values that are taken, or none for any.
-    """
-
-    __slots__ = ("choices", "default", "env", "flag", "read")
-
-    def __init__(
-        self,
-        default: str,
-        *,
-        flag: str = "",
-        env: str = "",
-        read: Callable[[str], object] = str,
-        choices: tuple[str, ...] = (),
-    ) -> None:
-        self.default = default
-        self.flag = flag
-        self.env = env
-        self.read = read
-        self.choices = choices
-
-
-# key -> where it is set, what it is
-SETTINGS = {
-    "backend": Setting(DEFAULT_BACKEND, flag="backend", env="AWS_VAULT_BACKEND", choices=tuple(keystore.KEYSTORES)),
-    "prompt": Setting("auto", flag="prompt", env="AWS_VAULT_PROMPT", choices=PROMPTS),
-    "file_dir": Setting(DEFAULT_FILE_DIR, flag="file-dir", env="AWS_VAULT_FILE_DIR"),
-    "file_iterations": Setting(str(FEWEST_ITERATIONS), read=_iterations),
-    "lock_wait": Setting(DEFAULT_LOCK_WAIT, read=_wait),
-}
-
-GLOBAL_FLAGS = (
-    Flag("help", "show this help and exit", short="h"),
-    Flag("help-long", "show the help of every command and exit", hidden=True),
-    Flag("version", "print the version and exit", short="v"),
-    Flag("debug", "say on stderr what is done and why"),
-    Flag("backend", f"where keys are kept: {', '.join(keystore.KEYSTORES)} [AWS_VAULT_BACKEND]", value="NAME"),
-    Flag("prompt", f"how to ask for a code or a passphrase: {', '.join(PROMPTS)} [AWS_VAULT_PROMPT]", value="DRIVER"),
-    Flag("file-dir", f"directory of the file keystore, default {DEFAULT_FILE_DIR} [AWS_VAULT_FILE_DIR]", value="DIR"),
-    # Of stores that only aws-vault has so far: taken, because scripts give them, and without effect here.
-    *(
-        Flag(name, value="VALUE", hidden=True)
-        for name in (
-            "keychain",
-            "secret-service-collection",
-            "pass-dir",
-            "pass-cmd",
-            "pass-prefix",
-            "op-timeout",
-            "op-vault-id",
-            "op-item-title-prefix",
-            "op-item-tag",
-            "op-connect-host",
-            "op-desktop-account-id",
-            "proton-pass-share-id",
-            "proton-pass-item-title-prefix",
-            "proton-pass-api-base",
-            "proton-pass-timeout",
-        )
-    ),
-    Flag("biometrics", hidden=True),
-)
 
 
 class Settings:
@@ -141,6 +43,8 @@ class Settings:
         self._document: ini.Document | None = None
         self._vault: Vault | None = None
         self._own: Mapping[str, object] | None = None
+        # The keystore, if nobody named one.
+        self.chosen = ""
         # Why questions must not go to the terminal: set once a command that we run has it.
         self.terminal_is_taken = ""
 
@@ -214,13 +118,7 @@ class Settings:
             ConfigError: Our settings file has one.
         """
         setting = SETTINGS[key]
-        flag = self.arguments.text(setting.flag) if setting.flag else ""
-        own_variable = f"STRONGROOM_{key.upper()}"
-        for value, shown in (
-            (flag, f"--{setting.flag}"),
-            (self.inherited.get(own_variable, ""), own_variable),
-            (self.inherited.get(setting.env, "") if setting.env else "", setting.env),
-        ):
+        for value, shown in self._said(key, setting):
             if value:
                 try:
                     return self._checked(key, value)
@@ -234,13 +132,28 @@ class Settings:
         except ValueError as error:
             raise ConfigError(f"{self.settings_path()}: {key}: {error}") from None
 
+    def origin(self, key: str) -> str:
+        """What says how one of `SETTINGS` is set: a flag, a variable, our own file; empty for the default."""
+        told = next((shown for value, shown in self._said(key, SETTINGS[key]) if value), "")
+        return told or (self.settings_path() if key in self._own_settings() else "")
+
+    def _said(self, key: str, setting: Setting) -> tuple[tuple[str, str], ...]:
+        """What flags and variables say, and where, the first that is not empty counts."""
+        own_variable = f"STRONGROOM_{key.upper()}"
+        return (
+            (_word(self.arguments.values.get(setting.flag)) if setting.flag else "", f"--{setting.flag}"),
+            (self.inherited.get(own_variable, ""), own_variable),
+            (self.inherited.get(setting.env, "") if setting.env else "", setting.env),
+            (self.inherited.get(setting.also, "") if setting.also else "", setting.also),
+        )
+
     def _checked(self, key: str, text: str) -> object:
         setting = SETTINGS[key]
         if key == "prompt" and text == "pass":
             raise ValueError(
                 "the pass driver is gone from aws-vault too; set mfa_process = pass otp NAME in the profile instead"
             )
-        if setting.choices and text not in setting.choices:
+        if not setting.takes(text):
             raise ValueError(f"must be one of {', '.join(setting.choices)}, got {text!r}")
         return setting.read(text)
 
@@ -319,22 +232,54 @@ class Settings:
             KeystoreError: The keystore cannot be opened.
         """
         if self._vault is None:
-            name = str(self.get("backend"))
-            store = keystore.open(
-                name,
-                {
-                    "file_dir": self.expand(str(self.get("file_dir"))),
-                    "file_iterations": int(str(self.get("file_iterations"))),
-                    "file_passphrase": self.inherited.get("AWS_VAULT_FILE_PASSPHRASE"),
-                },
-                self._ask_passphrase,
-            )
+            name, beside = str(self.get("backend")), str(self.get("session_backend"))
+            store = self.store(name) if name else self._chosen()
+            if beside and beside != name:
+                store = import_module("strongroom.keystore.split").Split(store, self.store(beside), is_key)
             self._vault = Vault(store, min_ttl_seconds=self.min_ttl_seconds())
         return self._vault
+
+    def store(self, name: str, places: Mapping[str, str] | None = None) -> Keystore:
+        """Open a keystore.
+
+        Args:
+            name: Which, as `backend` has it.
+            places: Settings of it that stand above all others.
+
+        Raises:
+            KeystoreUnavailable: It is not to be had on this machine.
+            KeystoreError: Something is wrong with it.
+        """
+        family, _, helper = name.partition(":")
+        wishes: dict[str, Any] = {"backend": family, "helper": helper}
+        for key in WISHES.get(family, ()):
+            value = self.get(key)
+            wishes[key] = self.expand(str(value)) if SETTINGS[key].is_path and value else value
+        for secret, variables in SECRETS.get(family, {}).items():
+            values = (self.inherited[each] for each in variables if each in self.inherited)
+            wishes[secret] = next(values, None)
+        if family != "file":
+            wishes["program_environment"] = import_module("strongroom.cli.environment").of_helper(self.inherited)
+        return keystore.open(name, {**wishes, **(places or {})}, self._ask_passphrase)
+
+    def remember_store(self) -> None:
+        """Go on using the store that was chosen, if one was, now that there is a key in it."""
+        if self.chosen:
+            import_module("strongroom.cli.choice").remember(self, self.chosen)
+
+    def _chosen(self) -> Keystore:
+        """The store that is chosen when nobody names one."""
+        made: Keystore = import_module("strongroom.cli.choice").choose(self)
+        return made
 
     def _ask_passphrase(self, message: str, *, confirm: bool = False) -> str:
         passphrase: str = import_module("strongroom.cli.passphrase").ask(self, message, confirm=confirm)
         return passphrase
+
+
+def _word(value: object) -> str:
+    """A flag's value as one writes it; of a switch, too."""
+    return str(value).lower() if isinstance(value, bool) else str(value or "")
 
 
 def _is_foreign(directory: str) -> bool:

@@ -100,28 +100,33 @@ if TYPE_CHECKING:
             """
 
 
-# In order of preference: name -> the line that help shows.
+# name -> the line that help shows
 KEYSTORES = {
     "file": "Encrypted files in a directory, opened by a passphrase.",
 }
+# Where a store's module is not called like the store.
+MODULES: dict[str, str] = {}
+# What stands before the name of a program of the user's that keeps items: ``helper:NAME``.
+HELPER = "helper:"
 
 
 def open(name: str, settings: Mapping[str, str | int | None], ask: Ask) -> Keystore:  # noqa: A001 - read as keystore.open
     """Open the keystore *name*, importing its module only.
 
     Args:
-        name: A key of `KEYSTORES`.
-        settings: What the stores want to know: ``file_dir``, ``file_iterations``, ``file_passphrase`` (None when there
-            is none; an empty text is a passphrase).
+        name: A key of `KEYSTORES`, or `HELPER` and a name.
+        settings: What the store wants to know, such as ``file_dir``, ``file_iterations``, ``file_passphrase`` (None when
+            there is none; an empty text is a passphrase).
         ask: How to ask a human for a passphrase.
 
     Raises:
         KeystoreUnavailable: This store cannot be used on this machine.
         KeystoreError: It can, and something is wrong with it, or there is none of that name.
     """
-    if name not in KEYSTORES:
+    family = "helper" if name.startswith(HELPER) else name
+    if family not in KEYSTORES:
         raise KeystoreError(f"no keystore is called {name!r}", f"known are: {', '.join(KEYSTORES)}")
-    module: KeystoreModule = import_module(f"strongroom.keystore.{name}")
+    module: KeystoreModule = import_module(f"strongroom.keystore.{MODULES.get(family, family)}")
     return module.open(settings, ask)
 
 

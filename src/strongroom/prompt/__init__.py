@@ -40,6 +40,7 @@ __all__ = [
     "Asker",
     "Place",
     "Question",
+    "absent",
     "ask",
     "choose",
     "confirm",
@@ -130,6 +131,11 @@ def choose(wanted: str, place: Place, *, hidden: bool = False) -> Asker:
     if not windows:
         return Asker(["terminal"], place, [f"no program to open a window with ({', '.join(place.windows())})"])
     return Asker(["terminal", *windows], place)
+
+
+def absent(name: str, place: Place) -> str:
+    """Why the driver *name*, a key of `DRIVERS`, cannot be used in *place*; empty if it can."""
+    return _load(name).absent(place)
 
 
 def confirm(question: str, *, terminal: str = TERMINAL) -> bool:

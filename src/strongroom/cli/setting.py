@@ -1,0 +1,144 @@
+"""The table of settings: where each is set, by which flag, variable or line of our own file, and what it is.
+
+A setting is looked for in this order: its flag, ``STRONGROOM_<KEY>``, aws-vault's variable, our settings file, the
+default; `strongroom.cli.settings.Settings.get` does so.
+"""
+
+from __future__ import annotations
+
+from strongroom import durations, keystore
+from strongroom.cli.flags import Flag
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+DEFAULT_FILE_DIR = "~/.awsvault/keys/"
+DEFAULT_LOCK_WAIT = "2m"
+
+# The drivers that ask, as strongroom.prompt has them, which most runs need not import; "auto" is whoever can.
+PROMPTS = ("auto", "terminal", "kdialog", "osascript", "pinentry", "wincredui", "ykman", "zenity")
+
+# More would only make a typing error expensive; jose2go, which aws-vault uses, reads up to 1,300,000.
+MOST_ITERATIONS = 1_300_000
+FEWEST_ITERATIONS = 8192
+
+_YES, _NO = ("true", "1", "yes"), ("false", "0", "no", "")
+
+
+def _wait(text: str) -> int:
+    """Read how long to wait, in seconds."""
+    seconds = durations.parse(text)
+    if seconds < 0:
+        raise ValueError(f"expected 0 or more, got {text!r}")
+    return seconds
+
+
+def _iterations(text: str) -> int:
+    """Read a count of PBKDF2 iterations."""
+    if not (text.isascii() and text.isdigit() and FEWEST_ITERATIONS <= int(text[:9]) <= MOST_ITERATIONS):
+        raise ValueError(f"expected a number from {FEWEST_ITERATIONS} to {MOST_ITERATIONS}, got {text!r}")
+    return int(text)
+
+
+def _switch(text: str) -> int:
+    """Read yes or no, as 1 or 0."""
+    word = text.lower()
+    if word not in _YES + _NO:
+        raise ValueError(f"expected true or false, got {text!r}")
+    return int(word in _YES)
+
+
+class Setting:
+    """A row of the table of settings.
+
+    Args:
+        default: What holds when nobody says anything.
+        flag: Its flag, or empty.
+        env: aws-vault's variable, or empty.
+        also: A variable of another program's that holds if aws-vault's does not.
+        read: Makes the value out of its text; raises ValueError with a message.
+        choices: The values that are taken, or none for any.
+        is_path: Whether a leading ``~/`` of it is replaced.
+    """
+
+    __slots__ = ("also", "choices", "default", "env", "flag", "is_path", "read")
+
+    def __init__(
+        self,
+        default: str,
+        *,
+        flag: str = "",
+        env: str = "",
+        also: str = "",
+        read: Callable[[str], object] = str,
+        choices: tuple[str, ...] = (),
+        is_path: bool = False,
+    ) -> None:
+        self.default = default
+        self.flag = flag
+        self.env = env
+        self.also = also
+        self.read = read
+        self.choices = choices
+        self.is_path = is_path
+
+    def takes(self, text: str) -> bool:
+        """Whether *text* is among the choices; any is, if there are none."""
+        return not self.choices or text in self.choices or text == self.default or self._is_helper(text)
+
+    def _is_helper(self, text: str) -> bool:
+        return text.startswith(keystore.HELPER) and text != keystore.HELPER and self.choices == STORES
+
+
+STORES = tuple(keystore.KEYSTORES)
+
+# key -> where it is set, what it is
+SETTINGS = {
+    "backend": Setting("", flag="backend", env="AWS_VAULT_BACKEND", choices=STORES),
+    "session_backend": Setting("", choices=STORES),
+    "prompt": Setting("auto", flag="prompt", env="AWS_VAULT_PROMPT", choices=PROMPTS),
+    "file_dir": Setting(DEFAULT_FILE_DIR, flag="file-dir", env="AWS_VAULT_FILE_DIR", is_path=True),
+    "file_iterations": Setting(str(FEWEST_ITERATIONS), read=_iterations),
+    "lock_wait": Setting(DEFAULT_LOCK_WAIT, read=_wait),
+}
+
+GLOBAL_FLAGS = (
+    Flag("help", "show this help and exit", short="h"),
+    Flag("help-long", "show the help of every command and exit", hidden=True),
+    Flag("version", "print the version and exit", short="v"),
+    Flag("debug", "say on stderr what is done and why"),
+    Flag("backend", f"where keys are kept: {', '.join(keystore.KEYSTORES)} [AWS_VAULT_BACKEND]", value="NAME"),
+    Flag("prompt", f"how to ask for a code or a passphrase: {', '.join(PROMPTS)} [AWS_VAULT_PROMPT]", value="DRIVER"),
+    Flag("file-dir", f"directory of the file keystore, default {DEFAULT_FILE_DIR} [AWS_VAULT_FILE_DIR]", value="DIR"),
+    # Of single stores: aws-vault's, which scripts give.
+    *(
+        Flag(name, value="VALUE", hidden=True)
+        for name in (
+            "keychain",
+            "secret-service-collection",
+            "pass-dir",
+            "pass-cmd",
+            "pass-prefix",
+            "op-timeout",
+            "op-vault-id",
+            "op-item-title-prefix",
+            "op-item-tag",
+            "op-connect-host",
+            "op-desktop-account-id",
+            "proton-pass-share-id",
+            "proton-pass-item-title-prefix",
+            "proton-pass-api-base",
+            "proton-pass-timeout",
+        )
+    ),
+    Flag("biometrics", hidden=True),
+)
+
+# store -> what it wants to know: keys of `SETTINGS`, and secrets that only variables hold: name -> variables
+WISHES: dict[str, tuple[str, ...]] = {
+    "file": ("file_dir", "file_iterations"),
+}
+SECRETS: dict[str, dict[str, tuple[str, ...]]] = {
+    "file": {"file_passphrase": ("AWS_VAULT_FILE_PASSPHRASE",)},
+}
