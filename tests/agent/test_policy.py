@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from strongroom.agent import patterns as globs
+from strongroom import patterns as globs
 from strongroom.agent import policy
 from strongroom.agent.config import ClientRule, Config, Own
 from strongroom.agent.policy import EVERYBODY, Client, Policy, referenced_secret, why_unknown

@@ -283,7 +283,8 @@ def test_keep_alive(serve):
         for number in range(3):
             await client.get(f"/a{number}?b=c")
             assert await client.reply() == (200, f"GET /a{number} b=c ".encode(), None)
-        assert world.desk.peers[0] == Peer("tcp", None, f"127.0.0.1:{client.socket.getsockname()[1]}")
+        local, remote = client.socket.getpeername(), client.socket.getsockname()
+        assert world.desk.peers[0] == Peer("tcp", None, f"127.0.0.1:{remote[1]}", local, remote)
 
     serve(story)
 

@@ -24,9 +24,9 @@ import hmac
 import re
 
 from strongroom.agent.config import ClientRule
-from strongroom.agent.patterns import compiled, fits
 from strongroom.agent.token import TokenError
 from strongroom.errors import ConfigError
+from strongroom.patterns import compiled, fits
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from strongroom.agent.cache import NEVER, Ask, Cache, Key, Record, meanings
 from strongroom.agent.failure import Failure
-from strongroom.agent.patterns import compiled, fits
+from strongroom.patterns import compiled, fits
 from strongroom.serve.http import Answer
 
 if TYPE_CHECKING:

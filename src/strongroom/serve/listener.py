@@ -41,11 +41,19 @@ class Peer(NamedTuple):
         listener: ``tcp`` or ``unix``.
         uid: The user id of its process, where the socket tells.
         address: As the log shows it.
+        local: Address and port of our end of a TCP connection.
+        remote: Those of the other end.
     """
 
     listener: str
     uid: int | None
     address: str
+    local: tuple[str, int] | None = None
+    remote: tuple[str, int] | None = None
+
+
+# Who has closed before it could be asked.
+_GONE = Peer("tcp", None, "?")
 
 
 class Desk(Protocol):
@@ -140,7 +148,8 @@ class Connection(asyncio.Protocol):
             uid = peer.uid_of(transport.get_extra_info("socket"))
             self.peer = Peer("unix", uid, f"uid {uid}")
         else:
-            self.peer = Peer("tcp", None, f"{name[0]}:{name[1]}" if name else "?")
+            ours = transport.get_extra_info("sockname")
+            self.peer = Peer("tcp", None, f"{name[0]}:{name[1]}", ours[:2], name[:2]) if name and ours else _GONE
         self.desk = self.server.site.desk(self.peer)
         self.recall = self.desk.recall
         self.server.opened(self)

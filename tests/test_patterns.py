@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from strongroom.agent.patterns import compiled, fits
+from strongroom.patterns import compiled, fits
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Patterns of secret ids, names and ARNs in the config file.
+"""Patterns of secret ids, names and ARNs: the agent's config file and the roles that a server may assume have them.
 
 ``*`` stands for any characters but ``:``, so that one in an ARN stays within its field; ``?`` for one such character.
 Nothing else is special, and letter case counts.
