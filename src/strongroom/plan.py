@@ -168,6 +168,8 @@ def _root(profile: Profile, named_by: Profile | None, *, is_stored: bool) -> Ste
     if is_stored:
         return Step(KEY, profile, f"a long-term key is stored for profile {name!r}")
     field = next((field for field in _ROOTS if getattr(profile, field)), "")
+    if profile.role_arn and profile.credential_source and not profile.web_identity_token_file:
+        field = "credential_source"  # as in AWS's own programs: what a role_arn is assumed with comes first
     if not field:
         raise _no_source(profile, named_by)
     kind = _ROOTS[field]

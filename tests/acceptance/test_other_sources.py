@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from fakes.cloud import Call
-from harness.home import ADM, R2, RO, shown_time
+from harness.home import ACCOUNT, ADM, R2, RO, shown_time
 
 TOKEN = "eyJhbGciOi.J9.signature"
 ENV = {"AWS_ACCESS_KEY_ID": "AKIAENVENVENVENVENV1", "AWS_SECRET_ACCESS_KEY": "secret of the environment"}
@@ -368,3 +368,51 @@ def test_a_locked_store_is_said(place, home):
     result = home.call("export", "proc", env={"AWS_VAULT_FILE_PASSPHRASE": "wrong"})
     assert result.status == 1
     assert "wrong passphrase" in result.stderr
+
+
+# What comes first when a profile names several sources.
+
+SOURCES = {
+    "sso": {
+        "sso_start_url": "https://x/start", "sso_region": "us-east-1", "sso_account_id": ACCOUNT, "sso_role_name": "R"
+    },
+    "web": {"role_arn": RO, "web_identity_token_file": "{home}/token"},
+    "process": {"credential_process": "echo"},
+    "source": {"role_arn": ADM, "credential_source": "Environment"},
+}  # fmt: skip
+AS_BOTOCORE_SAYS = {
+    "sso": "sso.GetRoleCredentials",
+    "assume-role-with-web-identity": "sts.AssumeRoleWithWebIdentity",
+    "custom-process": "credential_process",
+    "assume-role": "credential_source",
+}
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("sso",), ("web",), ("process",), ("source",), ("sso", "process"), ("process", "web"), ("source", "process")],
+    ids="+".join,
+)
+def test_the_order_is_botocores(place, home, monkeypatch, names):
+    """Whatever order they are written in: the AWS CLI and we take the same."""
+    import botocore.session
+
+    settings = {key: text.format(home=home.path) for name in names for key, text in SOURCES[name].items()}
+    (home.path / "token").write_text(TOKEN)
+    place(it=settings)
+    steps = home.call("explain", "--json", "it").json()["steps"]
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(home.config))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(home.path / "none"))
+    monkeypatch.delenv("AWS_EC2_METADATA_DISABLED", raising=False)
+    for name, value in ENV.items():
+        monkeypatch.setenv(name, value)
+    session = botocore.session.Session(profile="it")
+    providers = session.get_component("credential_provider")
+    process = providers.get_provider("custom-process")
+    monkeypatch.setattr(process, "load", lambda: _Found(process.METHOD) if "credential_process" in settings else None)
+    assert steps[0]["action"] == AS_BOTOCORE_SAYS[session.get_credentials().method]
+
+
+class _Found:
+    def __init__(self, method):
+        self.method = method

@@ -12,6 +12,7 @@ import fakes.browser
 from fakes.centers import center, center_server  # noqa: F401 - fixtures
 from fakes.cloud import Call
 from fakes.identity_center import START_URL
+from fakes.signin import Signin
 from harness import items
 from harness.home import ACCOUNT, PASSPHRASE, RO, shown_time
 from strongroom.cli import signing_in
@@ -179,12 +180,21 @@ def test_a_variable_keeps_the_browser_shut(desk, center, human):  # noqa: F811
     assert (result.status, "(--stdout was given)" in result.stderr) == (0, True)
 
 
-def test_login_keeps_it_shut_too(desk, center, human):  # noqa: F811
-    """`login --stdout` prints its link, and opens no browser on the way there either; only the link is on stdout."""
-    result = desk.call("login", "--stdout", "dev")
+def test_login_keeps_it_shut_too(desk, center, human, tmp_path, monkeypatch):  # noqa: F811
+    """`login --stdout` prints its link, and opens no browser on the way there either; the role's credentials sign in."""
+    (tmp_path / "signin").mkdir()
+    with Signin(center, tmp_path / "signin").serve() as signin:
+        for name, value in signin.environ.items():
+            monkeypatch.setenv(name, value)
+        desk.environ |= signin.environ
+        result = desk.call("login", "--stdout", "dev")
+    assert result.status == 0
     assert "(--stdout was given)" in result.stderr
+    assert result.stdout.startswith("https://us-east-1.signin.aws.amazon.com/federation?Action=login&")
     assert center.operations == [*BY_DEVICE, "CreateToken", *ROLE]
-    assert "CreateToken" not in result.stdout
+    assert center.calls == []  # nobody asks STS who they are
+    [request] = signin.requests
+    assert center.keys[request.key].kind == "role"
 
 
 def test_the_older_form(desk, center, human):  # noqa: F811
