@@ -23,6 +23,7 @@ import strongroom.cli.sm
 import strongroom.cli.version
 import strongroom.keystore.file
 import strongroom.keystore.memory
+import strongroom.keystore.secret_service
 import strongroom.prompt.kdialog
 import strongroom.prompt.osascript
 import strongroom.prompt.pinentry
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
     _version: Command = strongroom.cli.version
 
     _file: KeystoreModule = strongroom.keystore.file
+    _secret_service: KeystoreModule = strongroom.keystore.secret_service
     _memory: Keystore = strongroom.keystore.memory.MemoryKeystore()
 
     _assume_role: Provider = strongroom.providers.assume_role
