@@ -23,6 +23,10 @@ import strongroom.cli.sm
 import strongroom.cli.version
 import strongroom.keystore.file
 import strongroom.keystore.memory
+import strongroom.keystore.op
+import strongroom.keystore.op_connect
+import strongroom.keystore.op_desktop
+import strongroom.keystore.proton_pass
 import strongroom.keystore.secret_service
 import strongroom.prompt.kdialog
 import strongroom.prompt.osascript
@@ -62,6 +66,10 @@ if TYPE_CHECKING:
     _version: Command = strongroom.cli.version
 
     _file: KeystoreModule = strongroom.keystore.file
+    _op: KeystoreModule = strongroom.keystore.op
+    _op_connect: KeystoreModule = strongroom.keystore.op_connect
+    _op_desktop: KeystoreModule = strongroom.keystore.op_desktop
+    _proton_pass: KeystoreModule = strongroom.keystore.proton_pass
     _secret_service: KeystoreModule = strongroom.keystore.secret_service
     _memory: Keystore = strongroom.keystore.memory.MemoryKeystore()
 
