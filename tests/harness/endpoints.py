@@ -4,6 +4,7 @@ import asyncio
 
 from harness.service import DATE, Calls, Clock, Reply
 from strongroom.credentials import Credentials
+from strongroom.endpoints.ec2 import Ec2
 from strongroom.endpoints.ecs import Ecs, Entry
 from strongroom.endpoints.slot import Slot
 from strongroom.serve.http import Answer, Request
@@ -15,6 +16,7 @@ TOKEN = "t" * 40
 LOCAL, REMOTE = ("127.0.0.1", 4000), ("127.0.0.1", 40001)
 TCP = Peer("tcp", None, "127.0.0.1:40001", LOCAL, REMOTE)
 HOST = b"127.0.0.1:4000"
+METADATA_HOSTS = {b"169.254.169.254", b"169.254.169.254:80"}
 
 
 def made(number=1, *, until=START + HOUR, token="session"):
@@ -107,6 +109,12 @@ class Bench:
         """Serve the slot as the container service does."""
         entry = Entry(self.slot, TOKEN, assume=self.assumed, allowed_roles=allowed)
         return self.serve(Ecs({"jon": entry}, hosts={HOST}, scope=self.scope, log=self.lines.append, **how))
+
+    def ec2(self, **how):
+        """Serve the slot as the instance metadata service does."""
+        settings = {"role_name": "jon", "region": "eu-west-1", "hosts": METADATA_HOSTS, "imdsv1": False}
+        settings |= {"scope": self.scope, "log": self.lines.append, "now": self.wall, "clock": self.clock}
+        return self.serve(Ec2(self.slot, **settings | how))
 
     def serve(self, site):
         self.site = site

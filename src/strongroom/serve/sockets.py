@@ -59,12 +59,7 @@ def _bound(family: socket.AddressFamily, host: str, port: int) -> socket.socket:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        with contextlib.suppress(OSError):
-            # Accepted sockets have it too: no packet of ours gets past a router.
-            if family == socket.AF_INET6:
-                bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, 1)
-            else:
-                bound.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, 1)
+        one_hop(bound)
         bound.bind((host, port))
         # Clients that connect while AWS is still asked wait here.
         bound.listen(1024)
@@ -77,6 +72,15 @@ def _bound(family: socket.AddressFamily, host: str, port: int) -> socket.socket:
             "is another agent running? choose another http_port, or end it",
         ) from error
     return bound
+
+
+def one_hop(listening: socket.socket) -> None:
+    """Let no packet get past a router, where the system lets us say so; what is accepted from a socket has it too."""
+    with contextlib.suppress(OSError):
+        if listening.family == socket.AF_INET6:
+            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, 1)
+        else:
+            listening.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, 1)
 
 
 if sys.platform != "win32":
