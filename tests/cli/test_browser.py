@@ -281,4 +281,4 @@ def test_interrupted_while_waiting():
 
     with pytest.raises(KeyboardInterrupt):
         Browser("true", "dev", {"PATH": os.environ["PATH"]}).open(SECRET, link=link, clock=clock)
-    assert links[0]._listener.fileno() == -1
+    assert links[0]._door._listener.fileno() == -1

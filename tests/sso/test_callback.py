@@ -148,19 +148,6 @@ def test_connections_that_break_off(callback, waiting):
     assert browse(callback, GOOD)[0] == 200
 
 
-def test_events_that_are_late(callback):
-    """A connection that was closed to make room, or of which nothing has come after all, is no answer."""
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        assert callback._read(ours) is None
-        ours.setblocking(False)
-        callback._heads[ours] = b""
-        assert callback._read(ours) is None
-        del callback._heads[ours]
-    callback._accept()
-    assert callback._heads == {}
-
-
 def test_nobody_comes(callback):
     """The wait ends by its clock."""
     times = iter([0, 0, 5, 10, 10])
