@@ -1,0 +1,208 @@
+"""Which process is at the other end of a connection on this machine, and whether it is one that we started.
+
+It narrows who can ask; it is no boundary. A process that we started may pass on what it gets, and a program of the same
+user may get into one. What a client must know, a token, is asked of it all the same.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Protocol
+
+from strongroom.endpoints import processes, sock_diag, tcp_table
+from strongroom.endpoints.libproc import Libproc
+from strongroom.endpoints.sock_diag import Owner
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    Address = tuple[str, int]
+
+# linux/prctl.h.
+_PR_SET_CHILD_SUBREAPER = 36
+# A process may hand its socket to a new one and end while the others are looked at. So who is not found is looked for
+# again, and as long as processes come and go, but not for ever.
+_LOOKS = 2
+_MOST_LOOKS = 5
+
+GONE = "the client has gone before it could be identified"
+
+
+def become_subreaper() -> bool:
+    """From now on, orphans among our descendants become our children; who calls this must wait for them.
+
+    Otherwise they would be those of the first process, and nobody could tell whom they came from. prctl(2), Linux only.
+
+    Returns:
+        Whether it is so.
+    """
+    if sys.platform != "linux":
+        return False
+    import ctypes
+
+    try:
+        return bool(ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0)
+    except (AttributeError, OSError):
+        return False
+
+
+class _Finder(Protocol):
+    """How one kind of system tells whose a connection is."""
+
+    def refusal(self, root: int, local: Address, remote: Address) -> str:
+        """As `Scope.refusal`.
+
+        Raises:
+            OSError: The system does not say.
+        """
+
+
+class Scope:
+    """The processes below one of ours, which itself is not meant: it is the server, and the tree grows below it.
+
+    Args:
+        root_pid: That process, usually this one.
+        platform: As in `sys.platform`.
+        proc: Where Linux' file system of processes is.
+        uid: Whose the processes must be; by default the user whom this one acts as.
+        libproc: macOS' library, loaded by default.
+
+    Attributes:
+        unavailable: Why no process can be identified here; empty if they can.
+    """
+
+    def __init__(
+        self,
+        root_pid: int,
+        *,
+        platform: str = sys.platform,
+        proc: str = "/proc",
+        uid: int | None = None,
+        libproc: Libproc | None = None,
+    ) -> None:
+        self._root = root_pid
+        self.unavailable = ""
+        try:
+            if platform == "linux":
+                self._finder: _Finder = _Linux(proc, os.geteuid() if uid is None else uid)
+            elif platform == "darwin":
+                self._finder = _MacOS(libproc or Libproc())
+            else:
+                self.unavailable = f"{platform} does not tell which process a connection is from"
+        except OSError as error:
+            self.unavailable = (
+                f"this system does not tell which process a connection is from: {error.strerror or error}"
+            )
+
+    def refusal(self, local: Address, remote: Address) -> str:
+        """Why the process at the other end of a connection may not ask; empty if it is one of ours.
+
+        To be asked once for each new connection: remembered by its port, the answer could be taken over by the next
+        one to have that. The time it takes grows with the number of processes below us and what they have open.
+
+        Args:
+            local: Address and port of our end.
+            remote: Those of the other end.
+        """
+        if self.unavailable:
+            return self.unavailable
+        try:
+            return self._finder.refusal(self._root, _plain(local), _plain(remote))
+        except OSError as error:
+            return f"the client cannot be identified: {error.strerror or error}"
+
+
+def _plain(address: Address) -> Address:
+    """Of an IPv4 address inside an IPv6 one (RFC 4291, section 2.5.5.2), the former; without the port's companions."""
+    host, port = address[:2]
+    mapped = host.lower().removeprefix("::ffff:")
+    return (mapped if "." in mapped else host), port
+
+
+class _Linux:
+    """The kernel tells the socket at the other end, and each process what it has open."""
+
+    def __init__(self, proc: str, uid: int) -> None:
+        if os.readlink(os.path.join(proc, "self")) != str(os.getpid()):
+            # One of another namespace: what has our numbers there are other processes.
+            raise OSError(f"{proc} is not of this process's namespace")
+        self._proc = proc
+        self._uid = uid
+        self._is_proven = False
+        self._last = 0
+
+    def refusal(self, root: int, local: Address, remote: Address) -> str:
+        owner = self._owner(local, remote)
+        if owner is None:
+            return GONE
+        if owner.uid != self._uid:
+            return f"the client belongs to another user, number {owner.uid}"
+        closed: list[int] = []
+        before: list[int] = []
+        for look in range(_MOST_LOOKS):
+            below = self._below(root)
+            if look >= _LOOKS and below == before:
+                break
+            before = below
+            closed.clear()
+            for pid in below:
+                try:
+                    if processes.has_socket(pid, owner.inode, self._proc):
+                        self._last = pid
+                        return ""
+                except PermissionError:
+                    closed.append(pid)
+        if self._owner(local, remote) != owner:
+            return GONE
+        if closed:
+            names = ", ".join(f"{processes.name_of(pid, self._proc)} ({pid})" for pid in closed[:3])
+            return f"the client is none of the processes started here, or one that cannot be looked at: {names}"
+        return "the client is none of the processes started here"
+
+    def _below(self, root: int) -> list[int]:
+        """The processes below *root*; one that has been here is looked at first, since many ask again and again."""
+        found = processes.descendants(root, self._proc)
+        if self._last in found:
+            found.remove(self._last)
+            found.insert(0, self._last)
+        return found
+
+    def _owner(self, local: Address, remote: Address) -> Owner | None:
+        try:
+            found = sock_diag.owner(remote, local)
+            if found is None and not self._is_proven and sock_diag.owner(local, remote) is None:
+                # It does not know our own end either. A kernel without a part of its own, which is a module and may be
+                # gone after an update, answers just like this.
+                return self._listed(local, remote)
+        except OSError:
+            return self._listed(local, remote)
+        self._is_proven = True
+        return found
+
+    def _listed(self, local: Address, remote: Address) -> Owner | None:
+        """The same from the list of all connections, which takes longer."""
+        for row in tcp_table.rows(self._proc):
+            if row.local == remote and row.remote == local and row.inode:
+                return Owner(row.uid, row.inode)
+        return None
+
+
+class _MacOS:
+    """The processes' connections are compared with ours; orphans are not found, since there are no subreapers."""
+
+    def __init__(self, libproc: Libproc) -> None:
+        self._libproc = libproc
+
+    def refusal(self, root: int, local: Address, remote: Address) -> str:
+        for _ in range(_LOOKS):
+            if any(each == (remote, local) for each in self._connections(root)):
+                return ""
+        return "the client is none of the processes started here"
+
+    def _connections(self, root: int) -> Iterator[tuple[Address, Address]]:
+        for pid in self._libproc.descendants(root):
+            try:
+                yield from self._libproc.connections(pid)
+            except PermissionError:
+                continue
