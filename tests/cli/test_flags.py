@@ -213,6 +213,13 @@ def test_arguments_answer_for_what_was_not_given():
     assert found.command is None
 
 
+def test_a_flag_that_may_be_given_more_than_once():
+    """All its values are there, in order; where none was given there are none."""
+    found = Matcher([Flag("allow", value="GLOB", many=True)], 0).match(["--allow", "a", "--allow=b,c"], {})
+    assert found.texts("allow") == ("a", "b,c")
+    assert found.texts("other") == ()
+
+
 # Any command line
 
 

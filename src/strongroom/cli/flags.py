@@ -38,9 +38,10 @@ class Flag:
         choices: The values that are taken, or none for any.
         read: Makes the value out of its text; raises ValueError with a message.
         hidden: Whether the help leaves it out.
+        many: Whether it may be given more than once: its value is then a tuple of them all.
     """
 
-    __slots__ = ("choices", "env", "help", "hidden", "name", "read", "short", "value")
+    __slots__ = ("choices", "env", "help", "hidden", "many", "name", "read", "short", "value")
 
     def __init__(
         self,
@@ -53,6 +54,7 @@ class Flag:
         choices: tuple[str, ...] = (),
         read: Callable[[str], object] = str,
         hidden: bool = False,
+        many: bool = False,
     ) -> None:
         self.name = name
         self.help = help
@@ -62,6 +64,7 @@ class Flag:
         self.choices = choices
         self.read = read
         self.hidden = hidden
+        self.many = many
 
     def parse(self, text: str, shown: str) -> object:
         """Read a value; *shown* is how the user wrote the flag, or the variable.
@@ -105,6 +108,11 @@ class Arguments:
         """The value of a flag, or an empty string."""
         value = self.values.get(name)
         return "" if value is None else str(value)
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        """The values of a flag that may be given more than once, in order."""
+        value = self.values.get(name)
+        return value if isinstance(value, tuple) else ()
 
 
 def duration(text: str) -> str:
@@ -219,6 +227,10 @@ class Matcher:
             self._set(flag, True, f"-{letter}")
 
     def _set(self, flag: Flag, value: object, shown: str) -> None:
+        if flag.many:
+            before = self.values.get(flag.name)
+            self.values[flag.name] = (*(before if isinstance(before, tuple) else ()), value)
+            return
         if flag.name in self.values:
             raise UsageError(f"flag '{shown.lstrip('-')}' cannot be repeated")
         self.values[flag.name] = value
