@@ -43,6 +43,14 @@ def test_fetched_when_they_are_asked_for(bench):
     assert bench.lines == ["jon: credentials ****0001 until 2030-03-17T18:46:40Z"]
 
 
+def test_renewals_are_told_elsewhere(bench):
+    """Whoever shares a terminal with a command wants to hear of failures only."""
+    renewed = []
+    bench.slot.renewed = renewed.append
+    bench.get()
+    assert (bench.lines, renewed) == ([], ["jon: credentials ****0001 until 2030-03-17T18:46:40Z"])
+
+
 def test_fifty_at_once(bench):
     """All who ask while nothing is there wait for one fetch."""
     bench.calls.is_held = True

@@ -98,7 +98,14 @@ class RoleSlot(Slot):
 
     def __init__(self, base: Slot, role_arn: str, assume: Callable[[Credentials, str], Credentials]) -> None:
         super().__init__(
-            role_arn, _never, pool=base.pool, log=base.log, now=base.now, clock=base.clock, jitter=base.jitter
+            role_arn,
+            _never,
+            pool=base.pool,
+            log=base.log,
+            renewed=base.renewed,
+            now=base.now,
+            clock=base.clock,
+            jitter=base.jitter,
         )
         self._base = base
         self._role_arn = role_arn

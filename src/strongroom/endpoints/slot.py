@@ -89,7 +89,8 @@ class Slot:
         name: As the log calls it: the profile, or the role's ARN.
         fetch: Gets credentials, which are good for as long as possible; called by one thread at a time.
         pool: Where it is called.
-        log: Is told of renewals and of failures.
+        log: Is told of failures.
+        renewed: Is told of new credentials; `log` by default.
         now: The wall clock, epoch seconds.
         clock: Seconds that never go back.
         jitter: A number from 0 to 1, at random.
@@ -106,6 +107,7 @@ class Slot:
         *,
         pool: Executor,
         log: Callable[[str], None],
+        renewed: Callable[[str], None] | None = None,
         now: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
@@ -116,6 +118,7 @@ class Slot:
         self._fetch = fetch
         self.pool = pool
         self.log = log
+        self.renewed = renewed or log
         self.now = now
         self.clock = clock
         self.jitter = jitter
@@ -231,7 +234,7 @@ class Slot:
                 self.is_used = False
                 # By these four characters the session is found in CloudTrail.
                 until = show_time(self._ends_at)
-                self.log(f"{self.name}: credentials {shown_key_id(kept.access_key_id)} until {until}")
+                self.renewed(f"{self.name}: credentials {shown_key_id(kept.access_key_id)} until {until}")
                 return kept
             outcome = Unavailable(503, f"{self.name}: the credentials that came have expired already")
         self._fail(outcome)
