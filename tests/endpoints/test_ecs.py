@@ -339,13 +339,14 @@ def test_each_request_is_told(bench):
     told = []
     bench.ecs(access=told.append)
     desk = bench.site.desk(TCP)
-    for target in ("/?secret", "/", "/nowhere"):
+    for target in ("/?secret", "/", "/nowhere", "/\xc2\x9b2J"):
         bench.fetch(target, desk=desk)
     shown = [line.rpartition(" (")[0] for line in told]
     assert shown == [
         "http: 127.0.0.1:40001: 200 GET /",
         "http: 127.0.0.1:40001: 200 GET /",
         "http: 127.0.0.1:40001: 404 GET /nowhere",
+        r"http: 127.0.0.1:40001: 404 GET '/\x9b2J'",
     ]
     assert all(line.endswith(" ms)") for line in told)
 

@@ -167,6 +167,5 @@ class Desk:
     def _note(self, request: Request, answer: Answer, began: float) -> None:
         if self.front.access is not None:
             took = (time.perf_counter() - began) * 1000
-            self.front.access(
-                f"http: {self.peer.address}: {answer.status} {request.method} {request.path} ({took:.1f} ms)"
-            )
+            path = request.path if request.path.isprintable() else ascii(request.path)
+            self.front.access(f"http: {self.peer.address}: {answer.status} {request.method} {path} ({took:.1f} ms)")

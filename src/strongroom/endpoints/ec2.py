@@ -42,7 +42,7 @@ _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_+=,.@-]")
 
 _CREDENTIALS = "meta-data/iam/security-credentials"
 _INFO = "meta-data/iam/info"
-_GIVES_TOKENS = "api/token"  # noqa: S105 - a path
+_GIVES_TOKENS = "api/token"
 
 _NO_STORE = b"cache-control: no-store\r\n"
 _STATUSES = {"host": 401, "peer": 401}
