@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from strongroom.errors import ItemNotFound
+from strongroom.errors import ItemNotFound, KeystoreError
 from strongroom.keystore import Item
 
 # Names that profiles, device serials, portals and people come up with.
@@ -52,6 +52,9 @@ VALUES = [b"", b"\0", b"\xff\xfe\x00text", b'{"AccessKeyID":"AKIA"}', bytes(rang
 class KeystoreContract:
     """Needs a fixture ``store``: an open, empty store that needs no human."""
 
+    # The longest data that the store takes, if it has such a limit; more is refused, and the limit named.
+    longest_bytes: int | None = None
+
     def test_a_new_store_is_empty(self, store):
         """Nothing is listed, and nothing has been noticed."""
         assert store.listing() == {}
@@ -80,7 +83,13 @@ class KeystoreContract:
 
     @pytest.mark.parametrize("value", VALUES, ids=["empty", "NUL", "not text", "JSON", "64 KB"])
     def test_any_value_comes_back(self, store, value):
-        """Data is bytes: nothing is added, trimmed or decoded."""
+        """Data is bytes: nothing is added, trimmed or decoded. Or it is refused, and what was there is there still."""
+        if self.longest_bytes is not None and len(value) > self.longest_bytes:
+            store.set(Item("jon", b"before"))
+            with pytest.raises(KeystoreError, match=f"'jon'.*{self.longest_bytes}"):
+                store.set(Item("jon", value))
+            assert store.get("jon").data == b"before"
+            return
         store.set(Item("jon", value))
         assert store.get("jon").data == value
 

@@ -22,6 +22,7 @@ import strongroom.cli.rotate
 import strongroom.cli.sm
 import strongroom.cli.version
 import strongroom.keystore.file
+import strongroom.keystore.keyctl
 import strongroom.keystore.memory
 import strongroom.keystore.op
 import strongroom.keystore.op_connect
@@ -66,6 +67,7 @@ if TYPE_CHECKING:
     _version: Command = strongroom.cli.version
 
     _file: KeystoreModule = strongroom.keystore.file
+    _keyctl: KeystoreModule = strongroom.keystore.keyctl
     _op: KeystoreModule = strongroom.keystore.op
     _op_connect: KeystoreModule = strongroom.keystore.op_connect
     _op_desktop: KeystoreModule = strongroom.keystore.op_desktop
