@@ -6,15 +6,14 @@ belongs to it, with or without "--" in front. Without a command, $SHELL is start
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
 from importlib import import_module
 
-from strongroom.cli import environment, retrieval
+from strongroom.cli import environment, lookup, retrieval
 from strongroom.cli.export import print_credentials
 from strongroom.cli.flags import Flag
-from strongroom.errors import CommandError, StrongroomError, UsageError
+from strongroom.errors import StrongroomError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,8 +37,6 @@ FLAGS = (
 )
 WORDS = ("[profile]",)
 RUNS = True
-
-NOT_FOUND, NOT_EXECUTABLE = 127, 126
 
 
 def run(arguments: Arguments, settings: Settings) -> int:
@@ -109,44 +106,11 @@ def replace_by(command: list[str], variables: Mapping[str, str]) -> int:
     for number in ignored:
         signals.signal(number, signals.SIG_DFL)
     try:
-        _execute(command, dict(variables))
-    except OSError as error:
-        raise _cannot_run(command[0], error) from error
-    except ValueError as error:  # an empty word, which the interpreter does not even look for
-        raise _cannot_run(command[0], FileNotFoundError()) from error
+        return lookup.start(command, variables, lambda path, words: _become(path, words, variables))
     finally:  # we are still here, and have something to say to whoever may have gone
         for number in ignored:
             signals.signal(number, signals.SIG_IGN)
 
 
-def _execute(command: list[str], variables: dict[str, str]) -> NoReturn:
-    """Become *command*, found as execvp(3) finds it.
-
-    `os.execvpe` differs: it passes over an executable file without a first line, and runs another one of that name.
-
-    Raises:
-        OSError: It cannot be run.
-    """
-    word = command[0]
-    folders = [""] if os.sep in word or not word else os.get_exec_path(variables)
-    failure: OSError = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
-    for folder in folders:
-        path = os.path.join(folder, word)
-        try:
-            os.execve(path, command, variables)  # noqa: S606 - the command is the user's own words
-        except PermissionError as error:
-            failure = error  # what counts, unless another directory has one that may be run
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-        except OSError as error:
-            if error.errno != errno.ENOEXEC:
-                raise
-            os.execve("/bin/sh", ["/bin/sh", path, *command[1:]], variables)  # noqa: S606 - as above
-    raise failure
-
-
-def _cannot_run(word: str, error: OSError) -> CommandError:
-    if isinstance(error, (FileNotFoundError, NotADirectoryError)):
-        hint = "the first word after the profile is the command; flags of ours stand before it"
-        return CommandError(NOT_FOUND, f"command not found: {word!r}", hint)
-    return CommandError(NOT_EXECUTABLE, f"cannot run {word!r}: {error.strerror}")
+def _become(path: str, words: list[str], variables: Mapping[str, str]) -> NoReturn:
+    os.execve(path, words, variables)  # noqa: S606 - the command is the user's own words
