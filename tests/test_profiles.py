@@ -453,6 +453,24 @@ def test_default_is_listed_only_if_it_says_something(text, names):
     assert profiles.names(ini.Document(text)) == names
 
 
+def test_a_session_block_as_a_profile():
+    """What a profile would be that names the session and nothing else: with [default] and the variables, as any other."""
+    text = (
+        "[default]\nregion = r\nsso_session = other\nsso_start_url = https://no\n[profile s]\nregion = no\n"
+        "[sso-session s]\nsso_start_url = https://s\nsso_region = eu-west-1\nsso_registration_scopes = x, y\n"
+    )
+    environ = {"AWS_CA_BUNDLE": "/ca"}
+    profile = profiles.resolve_session(ini.Document(text, "/c"), "s", environ=environ)
+    assert (profile.name, profile.exists, profile.warnings) == ("sso-session s", False, ())
+    assert settings(profile) == {
+        "region": "r", "sso_session": "s", "sso_start_url": "https://s", "sso_region": "eu-west-1",
+        "sso_registration_scopes": ("x", "y"), "ca_bundle": "/ca",
+    }  # fmt: skip
+    assert profile.origins["sso_region"] == "/c:9 [sso-session s]"
+    with pytest.raises(ConfigError, match="/c:2 "):
+        profiles.resolve_session(ini.Document("[sso-session s]\nno\n", "/c"), "s", environ={})
+
+
 def test_sso_sessions_are_listed_with_their_start_urls():
     """Name to URL, in the order of the file; one without a URL is there too."""
     text = "[sso-session b]\nsso_start_url = https://b\n[profile x]\n[sso-session a]\n"

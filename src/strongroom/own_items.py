@@ -9,6 +9,7 @@ kind                  name                                        fields
 ``totp``              an MFA device's serial                      its seed
 ``sso-registration``  what the client was registered for          client id and secret
 ``sso-refresh``       what the user signed in to                  a refresh token
+``sso-cli-cache``     digests of a path and what we wrote there   the path
 ``session``           what it was made for                        a session narrowed for one run
 ====================  ==========================================  =====================================================
 """

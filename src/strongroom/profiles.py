@@ -153,6 +153,24 @@ def resolve(document: Document, name: str, *, flags: Mapping[str, str], environ:
     return profile
 
 
+def resolve_session(document: Document, session: str, *, environ: Mapping[str, str]) -> Profile:
+    """What a profile would be that says no more than ``sso_session = SESSION``: for whoever means the session itself.
+
+    Args:
+        document: The config file.
+        session: What follows ``sso-session `` in the header.
+        environ: The environment variables to look at.
+
+    Raises:
+        As `resolve`.
+    """
+    _refuse_mistakes(document, document.section(IMPLICIT))
+    outside = {field.name: found for field in FIELDS if (found := _outside(field, {}, environ))}
+    draft = _Draft(document, _SSO_PREFIX + session)
+    draft.fill(outside | {"sso_session": [(session, f"[{_SSO_PREFIX}{session}]")]}, target=True)
+    return draft.finish(None)
+
+
 def names(document: Document) -> tuple[str, ...]:
     """The profiles of the file in its order, each once; ``default`` only if its section says something."""
     found = []

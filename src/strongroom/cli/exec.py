@@ -49,6 +49,8 @@ def run(arguments: Arguments, settings: Settings) -> int:
     profile, steps = retrieval.planned(settings, retrieval.profile_name(settings))
     credentials = retrieval.credentials(settings, profile, steps)
     retrieval.warn_of_store(settings)
+    if arguments.on("profile-env"):
+        import_module("strongroom.cli.left_token").leave(settings, steps)
     child = environment.of_child(
         settings.inherited,
         settings.marked,

@@ -151,6 +151,23 @@ def access_token(profile: Profile, world: SsoWorld, *, refused: str | None = Non
             raise
 
 
+def unasked(profile: Profile, world: SsoWorld, *, refused: str | None = None) -> Token | None:
+    """A token that can be had without signing in: the stored one, or a refreshed one. Nothing is locked.
+
+    Args:
+        profile: Whose.
+        world: The surroundings.
+        refused: Not that one.
+
+    Raises:
+        ProfileIncomplete: The profile does not say where to sign in.
+        AwsError: The token could not be refreshed now, but may be another time.
+        KeystoreLocked: Wrong or no passphrase.
+    """
+    session = Session.of(profile)
+    return _kept(session, world, refused) or _refresh(session, world)
+
+
 class _Look:
     """Looks whether another process has stored a token; what was looked at before is not opened again."""
 
