@@ -29,6 +29,8 @@ import strongroom.keystore.op_connect
 import strongroom.keystore.op_desktop
 import strongroom.keystore.proton_pass
 import strongroom.keystore.secret_service
+import strongroom.keystore.wincred
+import strongroom.keystore.winhello
 import strongroom.prompt.kdialog
 import strongroom.prompt.osascript
 import strongroom.prompt.pinentry
@@ -73,6 +75,8 @@ if TYPE_CHECKING:
     _op_desktop: KeystoreModule = strongroom.keystore.op_desktop
     _proton_pass: KeystoreModule = strongroom.keystore.proton_pass
     _secret_service: KeystoreModule = strongroom.keystore.secret_service
+    _wincred: KeystoreModule = strongroom.keystore.wincred
+    _winhello: KeystoreModule = strongroom.keystore.winhello
     _memory: Keystore = strongroom.keystore.memory.MemoryKeystore()
 
     _assume_role: Provider = strongroom.providers.assume_role
