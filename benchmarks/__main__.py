@@ -1,6 +1,6 @@
-"""``make bench``: how long things take: the vault's commands as multiples of a bare interpreter, the agent's answers as
-multiples of the least that its event loop can do; and what the agent does under load while AWS fails. With ``--check``,
-exit 1 if a limit is missed."""
+"""``make bench``: how long things take: the vault's commands as multiples of a bare interpreter, the answers of the
+agent and of the credential servers as multiples of the least that their event loop can do; and what the agent does
+under load while AWS fails. With ``--check``, exit 1 if a limit is missed."""
 
 import argparse
 import os
@@ -9,6 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import servers
 import soak
 import vault
 from measure import Subject, in_turn, middle
@@ -59,7 +60,11 @@ def of_soak(path: Path, _arguments: argparse.Namespace) -> list[str]:
     return list(report.troubles)
 
 
-TABLES = {"vault": of_vault, "agent": of_agent, "soak": of_soak}
+def of_servers(path: Path, arguments: argparse.Namespace) -> list[str]:
+    return servers.print_table(servers.measure(path, max(arguments.rounds, 1)))
+
+
+TABLES = {"vault": of_vault, "agent": of_agent, "servers": of_servers, "soak": of_soak}
 
 
 def print_table(subjects: list[Subject]) -> list[str]:

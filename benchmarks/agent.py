@@ -268,20 +268,7 @@ def print_table(results: Results) -> list[str]:
     print(f"The agent, driven by {driver.name()}, the floor being {loop_name()} with a constant answer")
     print(f"{len(results.rows[0].turns)} runs of each, in turn; x: median of the ratios to the floor of the same turn")
     print()
-    print(f"{'':42}{'req/s':>8}{'x':>6}  {'quartiles':14}{'p50 us':>7}{'p99 us':>8}{'p99 x':>7}{'CPU x':>7}  limit")
-    missed = []
-    for row in results.rows:
-        ours = [turn[0] for turn in row.turns]
-        rate, p50, p99 = (middle([getattr(each, name) for each in ours])[1] for name in ("rate", "p50", "p99"))
-        low, times, high = row.ratios("rate")
-        cpu = [turn[2] for turn in row.turns if turn[2] is not None]
-        line = f"{row.name:42}{rate:8.0f}{times:6.2f}  {f'[{low:.2f}, {high:.2f}]':14}{p50 * 1e6:7.0f}{p99 * 1e6:8.0f}"
-        line += f"{row.ratios('p99')[1]:7.2f}{middle(cpu)[1] if cpu else float('nan'):7.2f}"
-        if row.limits.rate is not None:
-            line += f"  {verdict(row.misses())} {row.limits.rate:g} x"
-            line += "" if row.limits.p99 is None else f", p99 {row.limits.p99:g} x"
-            missed += [row.name] * row.misses()
-        print(line)
+    missed = print_rows(results.rows)
     print()
     low, times, high = middle([ours / bare for ours, bare in results.start])
     took = middle([ours * 1000 for ours, _ in results.start])[1]
@@ -298,6 +285,25 @@ def print_table(results: Results) -> list[str]:
             continue
         print(f"{name:50}{size / 1e6:6.1f} MB  {verdict(size > most)} {most / 1e6:g} MB")
         missed += [name] * (size > most)
+    return missed
+
+
+def print_rows(rows: list[Row]) -> list[str]:
+    """Print the comparisons; returns the names of those that miss their limits."""
+    print(f"{'':42}{'req/s':>8}{'x':>6}  {'quartiles':14}{'p50 us':>7}{'p99 us':>8}{'p99 x':>7}{'CPU x':>7}  limit")
+    missed = []
+    for row in rows:
+        ours = [turn[0] for turn in row.turns]
+        rate, p50, p99 = (middle([getattr(each, name) for each in ours])[1] for name in ("rate", "p50", "p99"))
+        low, times, high = row.ratios("rate")
+        cpu = [turn[2] for turn in row.turns if turn[2] is not None]
+        line = f"{row.name:42}{rate:8.0f}{times:6.2f}  {f'[{low:.2f}, {high:.2f}]':14}{p50 * 1e6:7.0f}{p99 * 1e6:8.0f}"
+        line += f"{row.ratios('p99')[1]:7.2f}{middle(cpu)[1] if cpu else float('nan'):7.2f}"
+        if row.limits.rate is not None:
+            line += f"  {verdict(row.misses())} {row.limits.rate:g} x"
+            line += "" if row.limits.p99 is None else f", p99 {row.limits.p99:g} x"
+            missed += [row.name] * row.misses()
+        print(line)
     return missed
 
 

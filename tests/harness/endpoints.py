@@ -184,6 +184,8 @@ class Bench:
             return Reply(known)
         request = Request(head)
         answer = desk.answer(request, peer)
+        if isinstance(answer, bytes):
+            return Reply(answer)
         if isinstance(answer, Answer):
             return self._rendered(request, answer)
 

@@ -66,7 +66,7 @@ class Front:
         """What is answered when there are no credentials."""
         raise NotImplementedError
 
-    def lead(self, request: Request, desk: Desk) -> Answer | Awaitable[Answer]:
+    def lead(self, request: Request, desk: Desk) -> bytes | Answer | Awaitable[Answer]:
         """The answer to a request that the guard has let pass."""
         raise NotImplementedError
 
@@ -79,14 +79,26 @@ class Desk:
         peer: Who has connected.
     """
 
-    __slots__ = ("_credentials", "_date", "_good_until", "_head", "_response", "_slot", "front", "peer", "refusal")
+    __slots__ = (
+        "_credentials",
+        "_date",
+        "_good_until",
+        "_head",
+        "_path",
+        "_response",
+        "_slot",
+        "front",
+        "peer",
+        "refusal",
+    )
 
     def __init__(self, front: Front, peer: Peer) -> None:
         self.front = front
         self.peer = peer
         self.refusal = front.guard.meet(peer)
-        # The head that credentials were handed out to last, and what was answered.
+        # The head that credentials were handed out to last, what was asked, and what was answered.
         self._head: bytes | None = None
+        self._path = ""
         self._response = self._date = b""
         self._slot: Slot | None = None
         self._credentials: Credentials | None = None
@@ -96,13 +108,15 @@ class Desk:
         """The response to the same head as before, while what it was checked for still holds."""
         if head != self._head or self._slot is None:
             return None
-        front = self.front
-        if self._slot.current() is not self._credentials or front.clock() >= self._good_until:
+        if self._slot.current() is not self._credentials or self.front.clock() >= self._good_until:
             self._head = self._slot = self._credentials = None
             self._response = b""
             return None
-        if self._date is not front.date:
-            self._response, self._date = redated(self._response, front.date), front.date
+        return self._dated()
+
+    def _dated(self) -> bytes:
+        if self._date is not self.front.date:
+            self._response, self._date = redated(self._response, self.front.date), self.front.date
         return self._response
 
     def refuse(self, request: Request, peer: Peer) -> Answer | None:
@@ -111,11 +125,13 @@ class Desk:
         assert isinstance(answer, Answer)  # noqa: S101 - whatever has a body is refused at once
         return answer
 
-    def answer(self, request: Request, peer: Peer) -> Answer | Awaitable[Answer]:
+    def answer(self, request: Request, peer: Peer) -> bytes | Answer | Awaitable[Answer]:
         """Check a request, and answer it."""
         began = time.perf_counter()
         refusal = self.refusal or self.front.guard.refusal(request, peer)
         answer = self.front.refused(refusal) if refusal is not None else self.front.lead(request, self)
+        if isinstance(answer, bytes):
+            return answer
         if isinstance(answer, Answer):
             self._note(request, answer, began)
             return answer
@@ -123,7 +139,7 @@ class Desk:
 
     def hand_out(
         self, request: Request, slot: Slot, make: Callable[[Credentials], Answer], *, good_until: float = float("inf")
-    ) -> Answer | Awaitable[Answer]:
+    ) -> bytes | Answer | Awaitable[Answer]:
         """Answer with the credentials of a slot, at once if they are there.
 
         Args:
@@ -135,12 +151,13 @@ class Desk:
         credentials = slot.current()
         if credentials is None:
             return self._fetched(slot, make)
-        answer = make(credentials)
-        if self._may_memorise(request):
-            self._head, self._slot, self._credentials = request.head, slot, credentials
-            self._response, self._date = answer.render(self.front.date), self.front.date
-            self._good_until = good_until
-        return answer
+        if not self._may_memorise(request):
+            return make(credentials)
+        if self._slot is not slot or self._credentials is not credentials or self._path != request.path:
+            self._response, self._date = make(credentials).render(self.front.date), self.front.date
+            self._slot, self._credentials, self._path = slot, credentials, request.path
+        self._head, self._good_until = request.head, good_until
+        return self._dated()
 
     def _may_memorise(self, request: Request) -> bool:
         """Whether a head says all that there is to its request, and the answer to it can be sent as it is."""

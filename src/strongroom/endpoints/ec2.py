@@ -106,7 +106,7 @@ class Ec2(Front):
         """What is answered when there are no credentials."""
         return _error(504, unavailable.reason)
 
-    def lead(self, request: Request, desk: Desk) -> Answer | Awaitable[Answer]:
+    def lead(self, request: Request, desk: Desk) -> bytes | Answer | Awaitable[Answer]:
         """The answer to a request that the guard has let pass."""
         path = _path(request.path)
         if path == _GIVES_TOKENS:

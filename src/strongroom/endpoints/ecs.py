@@ -110,7 +110,7 @@ class Ecs(Front):
         """What is answered when there are no credentials."""
         return _error(unavailable.status, unavailable.reason)
 
-    def lead(self, request: Request, desk: Desk) -> Answer | Awaitable[Answer]:
+    def lead(self, request: Request, desk: Desk) -> bytes | Answer | Awaitable[Answer]:
         """The answer to a request that the guard has let pass."""
         found = self._entry_of(request.first(b"authorization") or b"")
         if found is None:
@@ -141,7 +141,7 @@ class Ecs(Front):
                 found = name, entry
         return found
 
-    def _role(self, request: Request, desk: Desk, entry: Entry, role_arn: str) -> Answer | Awaitable[Answer]:
+    def _role(self, request: Request, desk: Desk, entry: Entry, role_arn: str) -> bytes | Answer | Awaitable[Answer]:
         account_id = account_of(role_arn)
         if account_id is None:
             return _error(400, "what follows /role-arn/ is not the ARN of a role")
