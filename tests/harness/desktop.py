@@ -31,7 +31,7 @@ CONFIG = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-BUS Bus Configurat
   <type>session</type>
   <listen>unix:path={socket}</listen>
   <auth>EXTERNAL</auth>
-  <policy context="default"><allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/><allow own="*"/></policy>
+  <policy context="default"><allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/><allow own="*"/>{policy}</policy>
   <limit name="max_replies_per_connection">50000</limit>
 </busconfig>
 """
@@ -49,9 +49,14 @@ PRIME = int(
 
 
 class Bus:
-    """A private session bus, and what was started on it."""
+    """A private session bus, and what was started on it.
 
-    def __init__(self, home):
+    Args:
+        home: An empty directory for all of them.
+        policy: Rules of the bus besides the usual ones, as its configuration has them.
+    """
+
+    def __init__(self, home, policy=""):
         run = home / "run"
         run.mkdir(mode=0o700)
         self.address = f"unix:path={run}/bus"
@@ -67,7 +72,7 @@ class Bus:
         self._children = []
         self._people = []
         config = home / "bus.conf"
-        config.write_text(CONFIG.format(socket=run / "bus"))
+        config.write_text(CONFIG.format(socket=run / "bus", policy=policy))
         daemon = self.start(
             ["dbus-daemon", f"--config-file={config}", "--nofork", "--print-address"], stdout=subprocess.PIPE
         )

@@ -19,6 +19,7 @@ from strongroom.errors import (
     ItemDamaged,
     ItemNotFound,
     KeystoreError,
+    KeystoreLocked,
     KeystoreUnavailable,
     PromptDismissed,
     PromptFailed,
@@ -336,6 +337,65 @@ def test_fifty_processes_hear_no_once(store, settings, path, desktop, human):
     human.answers.put(lambda: desktop.wait_for_queue("strongroom.Prompting", 50) or DISMISS)
     assert storm("secret_service", settings, "jon", 50) == {"PromptDismissed": 50}
     assert len(human.seen) == 1
+
+
+def test_a_collection_that_stays_locked(store, path, desktop, monkeypatch):
+    """The service says that it unlocked it, and did not."""
+    desktop.lock(path)
+    monkeypatch.setattr(secretstorage.Collection, "unlock", lambda self, timeout: False)
+    with pytest.raises(KeystoreLocked) as caught:
+        store.listing()
+    assert caught.value.message == f"{store.location} stays locked"
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "message"),
+    [
+        (secretstorage.PromptDismissedException, PromptDismissed, "the prompt of the Secret Service was dismissed"),
+        (secretstorage.ItemNotFoundException, ItemNotFound, "no item 'jon' in {location}"),
+        (secretstorage.LockedException, KeystoreLocked, "{location} was locked by somebody else meanwhile"),
+        (secretstorage.SecretServiceNotAvailableException, KeystoreUnavailable, "the Secret Service is not there: why"),
+    ],
+    ids=["dismissed", "removed", "locked", "gone"],
+)
+def test_what_happens_between_finding_and_removing(store, monkeypatch, error, kind, message):
+    """Other programs use the collection too, and the service may ask even for that."""
+    store.set(Item("jon", b"data"))
+
+    def delete(self):
+        raise error("why")
+
+    monkeypatch.setattr(secretstorage.Item, "delete", delete)
+    with pytest.raises(kind) as caught:
+        store.remove("jon")
+    assert caught.value.message == message.format(location=store.location)
+
+
+def test_another_process_makes_the_collection(settings, desktop, human, monkeypatch):
+    """While we wait for our turn: there is nothing left to make."""
+    store = secret_service.open(settings, None)
+    turn = session_bus.Bus.turn
+
+    def slow(self, about):
+        desktop.create(settings["secret_service_collection"], "pw")
+        return turn(self, about)
+
+    monkeypatch.setattr(session_bus.Bus, "turn", slow)
+    store.set(Item("jon", b"data"))
+    assert human.seen == []
+    assert list(store.listing()) == ["jon"]
+
+
+def test_a_sandbox_that_may_own_no_name(tmp_path, monkeypatch):
+    """There, each process asks for itself."""
+    bus = Bus(tmp_path, policy='<deny own="strongroom.Prompting"/>')
+    bus.keyring()
+    person = bus.person()
+    person.answers.put("pw")
+    bus.lock(bus.create("awsvault", "pw"))
+    assert secret_service.open({"program_environment": bus.environ}, None).listing() == {}
+    assert len(person.seen) == 1
+    bus.close()
 
 
 # What may be missing or broken

@@ -23,6 +23,7 @@ import strongroom.cli.sm
 import strongroom.cli.version
 import strongroom.keystore.file
 import strongroom.keystore.keyctl
+import strongroom.keystore.kwallet
 import strongroom.keystore.memory
 import strongroom.keystore.op
 import strongroom.keystore.op_connect
@@ -74,6 +75,7 @@ if TYPE_CHECKING:
     _op_connect: KeystoreModule = strongroom.keystore.op_connect
     _op_desktop: KeystoreModule = strongroom.keystore.op_desktop
     _proton_pass: KeystoreModule = strongroom.keystore.proton_pass
+    _kwallet: KeystoreModule = strongroom.keystore.kwallet
     _secret_service: KeystoreModule = strongroom.keystore.secret_service
     _wincred: KeystoreModule = strongroom.keystore.wincred
     _winhello: KeystoreModule = strongroom.keystore.winhello

@@ -14,7 +14,7 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from strongroom.errors import ItemNotFound, KeystoreError, KeystoreLocked, KeystoreUnavailable, PromptDismissed
+from strongroom.errors import ItemNotFound, KeystoreLocked, KeystoreUnavailable, PromptDismissed
 from strongroom.keystore import Item
 
 if sys.platform == "linux":  # elsewhere neither is installed
@@ -57,11 +57,9 @@ def open(settings: Mapping[str, str | int | None], ask: Ask) -> SecretServiceKey
     link = session_bus.Link(session_bus.address_in(settings), PROGRAM)
     store = SecretServiceKeystore(link, name)
     with link.bus() as bus:
-        if not bus.offers(BUS_NAME):
+        if bus.first_of([BUS_NAME]) is None:
             raise KeystoreUnavailable("no program offers the Secret Service on the session bus")
-    environment: Any = settings.get("program_environment") or {}
-    headless = not (environment.get("DISPLAY") or environment.get("WAYLAND_DISPLAY"))
-    if settings.get("choosing") and headless and not store.exists():
+    if settings.get("choosing") and session_bus.is_headless(settings) and not store.exists():
         raise KeystoreUnavailable(f"there is no collection {name!r} yet, and no display to ask for its password on")
     return store
 
@@ -117,10 +115,7 @@ class SecretServiceKeystore:
         Raises:
             KeystoreError: The key is no text that the bus can carry.
         """
-        if not _can_be_said(item.key):
-            raise KeystoreError(
-                f"cannot store item {item.key!r}: names on the session bus are valid Unicode without NUL"
-            )
+        session_bus.check_name(item.key)
         attributes = {ATTRIBUTE: item.key}
         with self._talking(item.key) as bus:
             collection = self._unlocked(bus) or self._create(bus)
@@ -180,7 +175,7 @@ class SecretServiceKeystore:
 
     def _search(self, bus: session_bus.Bus, key: str) -> secretstorage.Item:
         """Find an item in the collection, which is unlocked first: some services find nothing in a locked one."""
-        collection = self._unlocked(bus) if _can_be_said(key) else None
+        collection = self._unlocked(bus) if session_bus.can_carry(key) else None
         found = next(collection.search_items({ATTRIBUTE: key}), None) if collection else None
         if found is None:
             raise ItemNotFound(key, f"no item {key!r} in {self.location}")
@@ -216,11 +211,3 @@ def _items(bus: session_bus.Bus, collection: secretstorage.Collection) -> Iterat
 def _unescape(name: str) -> str:
     codes = _ESCAPED.sub(lambda found: chr(int(found[1], 16)), name)
     return codes.encode("latin-1", "replace").decode("utf-8", "replace")
-
-
-def _can_be_said(key: str) -> bool:
-    """Tell whether D-Bus can carry a text."""
-    try:
-        return b"\0" not in key.encode()
-    except UnicodeEncodeError:
-        return False

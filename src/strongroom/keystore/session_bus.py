@@ -115,11 +115,13 @@ class Bus(DBusConnection):  # type: ignore[misc] # jeepney ships no types
                 if reply.header.message_type is not MessageType.error:
                     yield {name: value for name, (_, value) in reply.body[0].items()}
 
-    def offers(self, name: str) -> bool:
-        """Tell whether a program of that name runs, or would be started by the bus when it is called."""
-        if self.call(_BUS, "NameHasOwner", "s", name)[0]:
-            return True
-        return name in self.call(_BUS, "ListActivatableNames")[0]
+    def first_of(self, names: list[str]) -> str | None:
+        """Return the first of these names whose program runs; failing that, the first that the bus would start."""
+        for name in names:
+            if self.call(_BUS, "NameHasOwner", "s", name)[0]:
+                return name
+        startable = self.call(_BUS, "ListActivatableNames")[0]
+        return next((name for name in names if name in startable), None)
 
     @contextmanager
     def turn(self, about: str) -> Iterator[None]:
@@ -239,6 +241,12 @@ def address_in(settings: Mapping[str, str | int | None]) -> str:
     )
 
 
+def is_headless(settings: Mapping[str, str | int | None]) -> bool:
+    """Tell whether a window could not be shown to whoever started us, by the variables in ``program_environment``."""
+    environment: Any = settings.get("program_environment") or {}
+    return not (environment.get("DISPLAY") or environment.get("WAYLAND_DISPLAY"))
+
+
 def connect(address: str) -> Bus:
     """Connect to a bus.
 
@@ -251,6 +259,24 @@ def connect(address: str) -> Bus:
     except (OSError, ValueError, KeyError, RuntimeError, DBusErrorResponse) as error:
         reason = (getattr(error, "strerror", None) or str(error)).lower()
         raise KeystoreUnavailable(f"the session bus at {address!r} cannot be used: {reason}") from error
+
+
+def can_carry(text: str) -> bool:
+    """Tell whether D-Bus can carry a text: valid Unicode without NUL."""
+    try:
+        return b"\0" not in text.encode()
+    except UnicodeEncodeError:
+        return False
+
+
+def check_name(key: str) -> None:
+    """Refuse an item's name that D-Bus cannot carry.
+
+    Raises:
+        KeystoreError: It cannot.
+    """
+    if not can_carry(key):
+        raise KeystoreError(f"cannot store item {key!r}: names on the session bus are valid Unicode without NUL")
 
 
 def _body(reply: Message) -> Any:
