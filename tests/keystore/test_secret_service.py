@@ -401,12 +401,11 @@ def test_a_sandbox_that_may_own_no_name(tmp_path, monkeypatch):
 # What may be missing or broken
 
 
-def test_no_bus(tmp_path):
-    """The store is not to be had, and nothing was started to find that out."""
-    for environment in ({}, {"DISPLAY": ":0", "XDG_RUNTIME_DIR": str(tmp_path)}):
-        with pytest.raises(KeystoreUnavailable) as caught:
-            secret_service.open({"program_environment": environment}, None)
-        assert caught.value.message == "there is no session bus here"
+def test_no_bus():
+    """The store is not to be had."""
+    with pytest.raises(KeystoreUnavailable) as caught:
+        secret_service.open({"program_environment": {}}, None)
+    assert caught.value.message == "there is no session bus here"
 
 
 def test_a_bus_that_systemd_made(desktop):
@@ -415,22 +414,6 @@ def test_a_bus_that_systemd_made(desktop):
     assert secret_service.open({"program_environment": environment}, None).location == (
         "collection 'awsvault' of the Secret Service"
     )
-
-
-@pytest.mark.parametrize(
-    ("address", "reason"),
-    [
-        ("unix:path=/nonexistent/bus", "no such file or directory"),
-        ("tcp:host=localhost,port=1", "dbus transports ({'tcp'}) not supported. supported: ('unix',)"),
-        ("nonsense", "not enough values to unpack (expected 2, got 1)"),
-    ],
-    ids=["gone", "not a socket", "nonsense"],
-)
-def test_a_bus_that_is_gone(address, reason):
-    """As if there were none; the address is named."""
-    with pytest.raises(KeystoreUnavailable) as caught:
-        secret_service.open({"program_environment": {"DBUS_SESSION_BUS_ADDRESS": address}}, None)
-    assert caught.value.message == f"the session bus at {address!r} cannot be used: {reason}"
 
 
 @pytest.fixture
