@@ -365,3 +365,10 @@ def test_the_end(bench):
     assert message(bench.fetch()) == (503, "the server is ending")
     assert message(bench.fetch("/role-arn/" + ROLE)) == (503, "the server is ending")
     assert bench.wall() == START
+
+
+def test_no_token_at_all(bench):
+    """It would be in every request."""
+    with pytest.raises(ValueError) as caught:
+        Entry(bench.slot, "")
+    assert str(caught.value) == "without a token anybody could ask"

@@ -195,7 +195,7 @@ def test_aws_is_away(bench):
     assert bench.get() == made(99)
     bench.pass_by(1)
     assert failure_of(bench) == (503, "sts GetSessionToken: no answer")
-    assert bench.lines.pop() == "jon: no new credentials: sts GetSessionToken: no answer"
+    assert bench.lines == []  # it is known
     bench.fetched.answer = None
     bench.pass_by(FAILED_SECONDS)
     assert bench.get().expiration == START + 2 * HOUR + FAILED_SECONDS
@@ -217,6 +217,28 @@ def test_tried_again(bench, dice, seconds):
     bench.tick()
     assert bench.fetched.calls == 2
     assert bench.get() == made(2, until=int(bench.wall()) + HOUR)
+
+
+def test_tried_less_and_less(bench):
+    """While nothing is left and nobody asks; once it has worked, the next failure begins anew."""
+    bench.dice = 0.5
+    bench.fetched.answer = AWAY
+    for _ in range(2):
+        calls = bench.fetched.calls
+        assert failure_of(bench)[0] == 503
+        for seconds in (60, 120, 240, 480, 600, 600):
+            calls += 1
+            bench.pass_by(seconds - 1)
+            bench.tick()
+            assert bench.fetched.calls == calls
+            bench.pass_by(1)
+            bench.tick()
+        bench.fetched.answer = None
+        bench.pass_by(600)
+        bench.tick()
+        bench.fetched.answer = AWAY
+        bench.pass_by(2 * HOUR)
+    assert [line.rpartition(" credentials")[0] for line in bench.lines] == ["jon: no new", "jon:"] * 2
 
 
 def test_a_failure_is_shared(bench):

@@ -108,7 +108,9 @@ class Bench:
     def ecs(self, *allowed, **how):
         """Serve the slot as the container service does."""
         entry = Entry(self.slot, TOKEN, assume=self.assumed, allowed_roles=allowed)
-        return self.serve(Ecs({"jon": entry}, hosts={HOST}, scope=self.scope, log=self.lines.append, **how))
+        return self.serve(
+            Ecs({"jon": entry}, hosts={HOST}, scope=self.scope, log=self.lines.append, clock=self.clock, **how)
+        )
 
     def ec2(self, **how):
         """Serve the slot as the instance metadata service does."""
@@ -119,8 +121,6 @@ class Bench:
     def serve(self, site):
         self.site = site
         self.site.date = DATE
-        self.site.guard._clock = self.clock
-        self.site.clock = self.clock
         return site
 
     def close(self):

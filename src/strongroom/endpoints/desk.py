@@ -7,7 +7,7 @@ may be another's in the next moment.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from strongroom.endpoints.slot import Unavailable
 from strongroom.serve.http import Answer, redated
@@ -25,50 +25,31 @@ if TYPE_CHECKING:
 LONGEST_REMEMBERED = 2048
 
 
-class Front:
-    """One server's side of all desks: what `Desk` is a connection's of.
-
-    Args:
-        guard: Who may ask.
-        log: Is told of what should not be.
-        access: Is told of each request, or None.
-        clock: Seconds that never go back.
+class Front(Protocol):
+    """The server that a desk is of.
 
     Attributes:
+        guard: Who may ask.
+        access: Is told of each request, or None.
+        clock: Seconds that never go back.
         date: The time as RFC 9110 writes it; set each second by those who have the sockets.
         in_hand: How many requests wait for an answer; counted by them.
     """
 
-    def __init__(
-        self,
-        guard: Guard,
-        *,
-        log: Callable[[str], None],
-        access: Callable[[str], None] | None = None,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self.guard = guard
-        self.log = log
-        self.access = access
-        self.clock = clock
-        self.date = b""
-        self.in_hand = 0
-
-    def desk(self, peer: Peer) -> Desk:
-        """The desk for a new connection."""
-        return Desk(self, peer)
+    guard: Guard
+    access: Callable[[str], None] | None
+    clock: Callable[[], float]
+    date: bytes
+    in_hand: int
 
     def refused(self, refusal: Refusal) -> Answer:
         """What is answered to a request that the guard does not let pass."""
-        raise NotImplementedError
 
     def unavailable(self, unavailable: Unavailable) -> Answer:
         """What is answered when there are no credentials."""
-        raise NotImplementedError
 
     def lead(self, request: Request, desk: Desk) -> bytes | Answer | Awaitable[Answer]:
         """The answer to a request that the guard has let pass."""
-        raise NotImplementedError
 
 
 class Desk:

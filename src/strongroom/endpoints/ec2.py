@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from strongroom.endpoints import documents
-from strongroom.endpoints.desk import Front
+from strongroom.endpoints.desk import Desk
 from strongroom.endpoints.guard import LOOPBACK, METADATA, Guard
 from strongroom.endpoints.metadata_tokens import MOST_SECONDS, MetadataTokens, ttl_of
 from strongroom.serve.http import Answer
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterable
 
     from strongroom.credentials import Credentials
-    from strongroom.endpoints.desk import Desk
     from strongroom.endpoints.guard import Refusal, Scope
     from strongroom.endpoints.slot import Slot, Unavailable
     from strongroom.serve.http import Request
+    from strongroom.serve.listener import Peer
 
 TEXT = b"text/plain"
 TOKEN = b"x-aws-ec2-metadata-token"
@@ -56,7 +56,7 @@ _TITLES = {
 }
 
 
-class Ec2(Front):
+class Ec2:
     """The instance metadata service.
 
     Args:
@@ -71,6 +71,10 @@ class Ec2(Front):
         account_id: The account, if it is known.
         now: The wall clock, epoch seconds.
         clock: Seconds that never go back.
+
+    Attributes:
+        date: The time as RFC 9110 writes it; set each second by those who have the sockets.
+        in_hand: How many requests wait for an answer; counted by them.
     """
 
     def __init__(
@@ -88,15 +92,22 @@ class Ec2(Front):
         now: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        guard = Guard(hosts, scope, peers=(*LOOPBACK, METADATA), log=log, clock=clock)
-        super().__init__(guard, log=log, access=access, clock=clock)
         self.slot = slot
+        self.guard = Guard(hosts, scope, peers=(*LOOPBACK, METADATA), log=log, clock=clock)
+        self.access = access
+        self.clock = clock
+        self.date = b""
+        self.in_hand = 0
         self._imdsv1 = imdsv1
         self._now = now
         self._tokens = MetadataTokens(clock)
         self._role = f"{_CREDENTIALS}/{_NOT_IN_NAMES.sub('-', role_name)}"
         self._texts = _texts(region, account_id)
         self._listings = _listings((*self._texts, _INFO, self._role))
+
+    def desk(self, peer: Peer) -> Desk:
+        """The desk for a new connection."""
+        return Desk(self, peer)
 
     def refused(self, refusal: Refusal) -> Answer:
         """What is answered to a request that the guard does not let pass."""

@@ -13,11 +13,12 @@ https://docs.aws.amazon.com/sdkref/latest/guide/feature-container-credentials.ht
 from __future__ import annotations
 
 import hmac
+import time
 import urllib.parse
 from typing import TYPE_CHECKING
 
 from strongroom.endpoints import documents
-from strongroom.endpoints.desk import Front
+from strongroom.endpoints.desk import Desk
 from strongroom.endpoints.guard import LOOPBACK, Guard
 from strongroom.endpoints.roles import Roles, account_of
 from strongroom.serve.http import Answer
@@ -26,10 +27,10 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Mapping
 
     from strongroom.credentials import Credentials
-    from strongroom.endpoints.desk import Desk
     from strongroom.endpoints.guard import Refusal, Scope
     from strongroom.endpoints.slot import Slot, Unavailable
     from strongroom.serve.http import Request
+    from strongroom.serve.listener import Peer
 
 JSON = b"application/json"
 ROLE = "/role-arn/"
@@ -48,6 +49,9 @@ class Entry:
         allowed_roles: Patterns of the ARNs of roles that may be assumed.
         role_arn: The role that the slot's credentials are of, if it is one.
         account_id: The account that they are of, if it is known otherwise.
+
+    Raises:
+        ValueError: The token is empty.
     """
 
     def __init__(
@@ -60,6 +64,8 @@ class Entry:
         role_arn: str = "",
         account_id: str = "",
     ) -> None:
+        if not token:
+            raise ValueError("without a token anybody could ask")
         self.slot = slot
         self.token = token.encode()
         self.roles = None if assume is None else Roles(slot, assume, allowed_roles)
@@ -77,7 +83,7 @@ class Entry:
             await self.roles.close()
 
 
-class Ecs(Front):
+class Ecs:
     """The container service.
 
     Args:
@@ -87,6 +93,11 @@ class Ecs(Front):
         log: Is told of refusals.
         access: Is told of each request, or None.
         peers: The networks that connections may come from.
+        clock: Seconds that never go back.
+
+    Attributes:
+        date: The time as RFC 9110 writes it; set each second by those who have the sockets.
+        in_hand: How many requests wait for an answer; counted by them.
     """
 
     def __init__(
@@ -98,9 +109,18 @@ class Ecs(Front):
         log: Callable[[str], None],
         access: Callable[[str], None] | None = None,
         peers: Collection[str] = LOOPBACK,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        super().__init__(Guard(hosts, scope, peers=peers, log=log), log=log, access=access)
         self.slots = slots
+        self.guard = Guard(hosts, scope, peers=peers, log=log, clock=clock)
+        self.access = access
+        self.clock = clock
+        self.date = b""
+        self.in_hand = 0
+
+    def desk(self, peer: Peer) -> Desk:
+        """The desk for a new connection."""
+        return Desk(self, peer)
 
     def refused(self, refusal: Refusal) -> Answer:
         """What is answered to a request that the guard does not let pass."""

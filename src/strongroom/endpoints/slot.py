@@ -36,8 +36,10 @@ AHEAD_SHARE = 0.5
 SPREAD = 0.2
 # Between two renewals that nobody waits for, whatever the credentials say.
 LEAST_SECONDS = 5.0
-# After a renewal that failed, half of it to one and a half, at random.
+# After a renewal that failed, half of it to one and a half, at random; ever longer, up to the second, once nothing is
+# left that could be kept good: then those who ask try it themselves.
 RETRY_SECONDS = 30.0
+MOST_RETRY_SECONDS = 600.0
 # A sleeping machine's timers sleep too, so the wall clock is looked at so often.
 TICK_SECONDS = 5.0
 # No request waits longer for an answer of a human's.
@@ -128,6 +130,7 @@ class Slot:
         self._renew_at = self._renew_on_clock = _NEVER
         self._failure: Unavailable | None = None
         self._failed_until = 0.0
+        self._retry_seconds = RETRY_SECONDS
         self._flight: asyncio.Task[Credentials | Unavailable] | None = None
         self._ticker: asyncio.Task[None] | None = None
         self._is_closed = False
@@ -192,6 +195,7 @@ class Slot:
         self._ends_at, self._ends_on_clock = ends_at, clock + life
         self._renew_at, self._renew_on_clock = now + until_renewal, clock + until_renewal
         self._failure = None
+        self._retry_seconds = RETRY_SECONDS
         self.fetched_at = now
         self.is_used = False
 
@@ -242,14 +246,18 @@ class Slot:
 
     def _fail(self, failure: Unavailable) -> None:
         is_declined = isinstance(failure.__cause__, _HUMAN)
-        self._failure = failure
+        is_left = self._credentials is not None and not self.is_idle
+        is_known = self._failure is not None and self._failure.reason == failure.reason
         clock = self.clock()
+        self._failure = failure
         self._failed_until = clock + (DECLINED_SECONDS if is_declined else FAILED_SECONDS)
+        self._retry_seconds = RETRY_SECONDS if is_left else min(2 * self._retry_seconds, MOST_RETRY_SECONDS)
         # Nobody is asked again and again while nobody wants anything.
-        retry = _NEVER if is_declined else clock + RETRY_SECONDS * (0.5 + self.jitter())
+        retry = _NEVER if is_declined else clock + self._retry_seconds * (0.5 + self.jitter())
         self._renew_at, self._renew_on_clock = _NEVER, retry
-        left = "" if self._credentials is None else f"; those that are here are good until {show_time(self._ends_at)}"
-        self.log(f"{self.name}: no new credentials: {failure.reason}{left}")
+        if not is_known:
+            left = f"; those that are here are good until {show_time(self._ends_at)}" if is_left else ""
+            self.log(f"{self.name}: no new credentials: {failure.reason}{left}")
 
     async def _obtain(self) -> Credentials | Unavailable:
         return await self._in_thread(self._fetch)
