@@ -21,6 +21,7 @@ import strongroom.cli.remove
 import strongroom.cli.rotate
 import strongroom.cli.sm
 import strongroom.cli.version
+import strongroom.keystore.age
 import strongroom.keystore.file
 import strongroom.keystore.keyctl
 import strongroom.keystore.kwallet
@@ -69,6 +70,7 @@ if TYPE_CHECKING:
     _rotate: Command = strongroom.cli.rotate
     _version: Command = strongroom.cli.version
 
+    _age: KeystoreModule = strongroom.keystore.age
     _file: KeystoreModule = strongroom.keystore.file
     _keyctl: KeystoreModule = strongroom.keystore.keyctl
     _op: KeystoreModule = strongroom.keystore.op
