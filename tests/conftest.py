@@ -135,3 +135,14 @@ def tty(home):
     yield start
     for terminal in opened:
         terminal.close()
+
+
+@pytest.fixture
+def network():
+    """A network of its own, in which 169.254.169.254:80 may be had: see `harness.namespace`."""
+    from harness.namespace import Namespace, why_not
+
+    if why_not():
+        pytest.skip(why_not())
+    with Namespace() as made:
+        yield made

@@ -110,6 +110,19 @@ class Namespace:
         shown = self.run("ip", "-4", "-o", "address", "show", "dev", "lo").stdout
         return [line.split()[3] for line in shown.splitlines()]
 
+    def processes(self) -> list[int]:
+        """The numbers of those that are in its network."""
+        ours, found = self._network_of(self.pid), []
+        for name in os.listdir("/proc"):
+            with contextlib.suppress(OSError):
+                if name.isdigit() and self._network_of(int(name)) == ours:
+                    found.append(int(name))
+        return found
+
+    @staticmethod
+    def _network_of(pid: int) -> str:
+        return os.readlink(f"/proc/{pid}/ns/net")
+
     def write_over(self, path: str, text: str, directory: Path, mode: int = 0o644) -> None:
         """Have *text* at *path*, for those inside only."""
         replacement = directory / path.strip("/").replace("/", "-")
