@@ -314,6 +314,21 @@ def test_known_heads(bench):
     assert bench.fetched.calls == 2
 
 
+def test_another_head_for_the_same(bench):
+    """Checked anew; the answer is not made anew."""
+    bench.slot.keep(made(1))
+    desk = bench.site.desk(TCP)
+    first = bench.fetch(desk=desk)
+    assert bench.fetch("/", "Traceparent: 1", desk=desk).raw == first.raw
+    assert bench.fetch("/", "Traceparent: 2", "Origin: null", desk=desk).status == 403
+    assert bench.fetch("/", "Traceparent: 3", token="x", desk=desk).status == 403
+    bench.site.date = b"Sun, 06 Nov 1994 08:49:38 GMT"
+    assert bench.fetch("/?4", desk=desk).raw == first.raw.replace(DATE, bench.site.date)
+    assert json.loads(bench.run(bench.send("/role-arn/" + ROLE, desk=desk)).body)["RoleArn"] == ROLE
+    bench.slot.keep(made(2))
+    assert json.loads(bench.fetch("/", "Traceparent: 5", desk=desk).body)["SecretAccessKey"] == "secret-2"
+
+
 @pytest.mark.parametrize(
     ("headers", "how"),
     [
@@ -365,6 +380,14 @@ def test_the_end(bench):
     assert message(bench.fetch()) == (503, "the server is ending")
     assert message(bench.fetch("/role-arn/" + ROLE)) == (503, "the server is ending")
     assert bench.wall() == START
+
+
+def test_the_end_without_roles(bench):
+    """There is only the slot to end."""
+    entry = Entry(bench.slot, TOKEN)
+    bench.slot.keep(made(1))
+    bench.run(entry.close())
+    assert bench.slot.current() is None
 
 
 def test_no_token_at_all(bench):
