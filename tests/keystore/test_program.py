@@ -85,3 +85,74 @@ def test_where_it_is(tmp_path):
     with pytest.raises(KeystoreUnavailable) as caught:
         program.find("tool", {}, "install it")
     assert (caught.value.message, caught.value.hint) == ("the program 'tool' is not on the path", "install it")
+
+
+IN_FRONT = """
+import os
+from strongroom.keystore import program
+outcome = program.run_in_front(["/bin/sh", "-c", {code!r}], os.environ, given=b"data", timeout_seconds={seconds})
+print(outcome.status, outcome.output, outcome.complaint, flush=True)
+"""
+
+
+@pytest.fixture
+def person():
+    """Start a program at a terminal of its own, by `program.run_in_front`: ``person("echo ...", seconds=20)``."""
+    from harness.person import Person
+
+    people = []
+
+    def start(code, seconds=20):
+        people.append(Person([sys.executable, "-c", IN_FRONT.format(code=code, seconds=seconds)]))
+        return people[-1]
+
+    yield start
+    for each in people:
+        each.close()
+
+
+@POSIX
+def test_a_program_may_ask_at_the_terminal(person):
+    """Its input and output are ours all the same, and the terminal is as it was in the end."""
+    someone = person("cat; stty -echo </dev/tty; printf 'PIN: ' >/dev/tty; read pin </dev/tty; echo \" $pin\"")
+    someone.expect("PIN: ")
+    someone.send("1234\n")
+    assert someone.wait() == (0, "0 b'data 1234\\n' \n", "")
+    assert someone.as_before
+
+
+@POSIX
+def test_an_interrupt_at_the_terminal(person):
+    """Goes to the program, and is ours too."""
+    someone = person("printf 'PIN: ' >/dev/tty; read pin </dev/tty")
+    someone.expect("PIN: ")
+    someone.send("\3")
+    assert someone.wait()[1:] == ("", "KeyboardInterrupt")
+
+
+@POSIX
+def test_nobody_answers_at_the_terminal(person):
+    """The program is ended, and the terminal is ours again."""
+    someone = person("stty -echo </dev/tty; printf 'PIN: ' >/dev/tty; read pin </dev/tty", seconds=0.3)
+    someone.expect("PIN: ")
+    error = "strongroom.errors.KeystoreError: sh: no answer within 0.3 seconds"
+    assert someone.wait() == (1, "", error)
+    assert someone.as_before
+
+
+@POSIX
+def test_without_a_terminal():
+    """It runs as any other."""
+    outcome = program.run_in_front(
+        ["/bin/sh", "-c", "cat; exit 130"], {}, given=b"data", timeout_seconds=30, terminal="/nowhere"
+    )
+    assert (outcome.status, outcome.output) == (130, b"data")
+
+
+@POSIX
+def test_in_front_of_nothing():
+    """What cannot be started leaves the terminal, and Ctrl-C, alone."""
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeystoreError, match="cannot start '/nowhere'"):
+        program.run_in_front(["/nowhere"], {}, given=b"", timeout_seconds=1)
+    assert signal.getsignal(signal.SIGINT) is before

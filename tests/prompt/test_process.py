@@ -2,7 +2,6 @@ import os
 import pty
 import signal
 import subprocess
-import termios
 import threading
 import time
 
@@ -222,18 +221,6 @@ def test_a_terminal_that_is_not_the_controlling_one():
     finally:
         os.close(master)
         os.close(slave)
-
-
-def test_a_terminal_that_goes_as_it_is_looked_at(monkeypatch):
-    """It is not lent then, and the code counts."""
-
-    def gone(descriptor):
-        raise termios.error(5, "Input/output error")
-
-    monkeypatch.setattr(termios, "tcgetattr", gone)
-    foreground = module._Foreground(0)
-    with foreground.of(os.getpgrp()):
-        assert foreground._tty is None
 
 
 def test_a_terminal_that_has_gone_by_the_end(person):

@@ -13,6 +13,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+from strongroom import foreground
 from strongroom.errors import KeystoreError, KeystoreUnavailable
 
 if TYPE_CHECKING:
@@ -75,8 +76,13 @@ def run(argv: Sequence[str], environ: Mapping[str, str], *, given: bytes, timeou
         KeystoreError: It cannot be started, or took too long.
     """
     name = os.path.basename(argv[0])
+    with _started(argv, environ) as process:
+        return _finished(process, name, given, timeout_seconds)
+
+
+def _started(argv: Sequence[str], environ: Mapping[str, str]) -> subprocess.Popen[bytes]:
     try:
-        process = subprocess.Popen(
+        return subprocess.Popen(
             argv,
             env=dict(environ),
             stdin=subprocess.PIPE,
@@ -86,15 +92,57 @@ def run(argv: Sequence[str], environ: Mapping[str, str], *, given: bytes, timeou
         )
     except OSError as error:
         raise KeystoreError(f"cannot start {argv[0]!r}: {(error.strerror or '').lower()}") from error
-    with process:
-        try:
-            output, complaint = process.communicate(given, timeout=timeout_seconds)
-        except subprocess.TimeoutExpired:
-            # No cause: the exception has what was printed so far, which may be a part of a secret.
-            raise KeystoreError(f"{name}: no answer within {timeout_seconds:g} seconds") from None
-        finally:
-            _end(process)
+
+
+def _finished(process: subprocess.Popen[bytes], name: str, given: bytes, timeout_seconds: float) -> Outcome:
+    try:
+        output, complaint = process.communicate(given, timeout=timeout_seconds)
+    except subprocess.TimeoutExpired:
+        # No cause: the exception has what was printed so far, which may be a part of a secret.
+        raise KeystoreError(f"{name}: no answer within {timeout_seconds:g} seconds") from None
+    finally:
+        _end(process)
     return Outcome(process.returncode, output, complaint.decode("utf-8", "replace"))
+
+
+if sys.platform == "win32":
+    run_in_front = run
+else:
+
+    def run_in_front(
+        argv: Sequence[str],
+        environ: Mapping[str, str],
+        *,
+        given: bytes,
+        timeout_seconds: float,
+        terminal: str = foreground.TERMINAL,
+    ) -> Outcome:
+        """Run a program that may ask a human at the terminal; else as `run` does.
+
+        Args:
+            argv: Its path and its words.
+            environ: Its whole environment.
+            given: What it reads.
+            timeout_seconds: How long it may take, the human included.
+            terminal: The terminal's path.
+
+        Raises:
+            KeystoreError: It cannot be started, or took too long.
+            KeyboardInterrupt: The human ended it.
+        """
+        tty = foreground.own(terminal)
+        loan, interrupts = foreground.Loan(tty), foreground.Interrupts()
+        try:
+            with _started(argv, environ) as process, loan.to(process.pid):
+                interrupts.let_through()
+                outcome = _finished(process, os.path.basename(argv[0]), given, timeout_seconds)
+        finally:
+            if tty is not None:
+                os.close(tty)
+            interrupts.let_through()
+        if tty is not None and outcome.status in {-signal.SIGINT, 128 + signal.SIGINT}:
+            raise KeyboardInterrupt  # it had the terminal, so nobody else heard of it
+        return outcome
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

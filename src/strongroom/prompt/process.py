@@ -6,20 +6,18 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING
 
+from strongroom import foreground
 from strongroom.errors import PromptFailed
 from strongroom.prompt.terminal import TERMINAL
 
 if sys.platform != "win32":
     import select
-    import termios
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from types import FrameType
 
 # How long a program may take: time to touch a device or type a PIN, less than other processes wait for our lock.
 MFA_PROCESS_SECONDS = 60.0
@@ -168,10 +166,10 @@ else:
         limit_bytes: int,
         terminal: str,
     ) -> tuple[bytes | None, int]:
-        tty = _terminal(terminal)
-        foreground, interrupts = _Foreground(tty), _Interrupts()
+        tty = foreground.own(terminal)
+        loan, interrupts = foreground.Loan(tty), foreground.Interrupts()
         try:
-            # A process group of its own, so that all of it can be ended; `_Foreground` lends it the terminal.
+            # A process group of its own, so that all of it can be ended; `Loan` lends it the terminal.
             process = subprocess.Popen(
                 ["/bin/sh", "-c", command] if isinstance(command, str) else command,
                 env=dict(environ),
@@ -180,7 +178,7 @@ else:
                 stderr=tty,
                 process_group=0,
             )
-            with process, foreground.of(process.pid):
+            with process, loan.to(process.pid):
                 try:
                     interrupts.let_through()
                     output = _read(process, time.monotonic() + timeout_seconds, limit_bytes)
@@ -192,20 +190,6 @@ else:
             if tty is not None:
                 os.close(tty)
             interrupts.let_through()
-
-    def _terminal(path: str) -> int | None:
-        """Open the terminal if there is one and it is ours to lend."""
-        try:
-            tty = os.open(path, os.O_RDWR | os.O_NOCTTY)
-        except OSError:
-            return None
-        try:
-            if os.tcgetpgrp(tty) == os.getpgrp():
-                return tty
-        except OSError:
-            pass
-        os.close(tty)
-        return None
 
     def _read(process: subprocess.Popen[bytes], deadline: float, limit_bytes: int) -> bytes | None:
         """Read what the program prints until it ends, or None when that takes too long.
@@ -229,68 +213,3 @@ else:
             elif closed:
                 time.sleep(0.01)
         return None
-
-    class _Interrupts:
-        """Hold Ctrl-C back: between the start of the program and the moment from which it is looked after."""
-
-        def __init__(self) -> None:
-            self._caught = False
-            self._before = None
-            if threading.current_thread() is threading.main_thread():  # the only one that may
-                self._before = signal.getsignal(signal.SIGINT)
-            if callable(self._before):
-                signal.signal(signal.SIGINT, self._catch)
-
-        def _catch(self, _number: int, _frame: FrameType | None) -> None:
-            self._caught = True
-
-        def let_through(self) -> None:
-            before, self._before = self._before, None
-            if callable(before):
-                signal.signal(signal.SIGINT, before)
-                if self._caught:
-                    signal.raise_signal(signal.SIGINT)
-
-    class _Foreground:
-        """Make a process group the terminal's own for a while, as a shell does, and take the terminal back after it.
-
-        Made before the program starts, because the program may change the terminal's mode at once.
-        """
-
-        def __init__(self, tty: int | None) -> None:
-            self._tty = tty
-            self._group = 0
-            self._mode: list[Any] = []
-            try:
-                if tty is not None:
-                    self._mode = termios.tcgetattr(tty)
-            except termios.error:
-                self._tty = None  # it has gone
-
-        def of(self, group: int) -> Self:
-            """Say whose the terminal is to be."""
-            self._group = group
-            return self
-
-        def __enter__(self) -> None:
-            if self._tty is not None:
-                self._give(self._tty, self._group)
-
-        def __exit__(self, *_: object) -> None:
-            if self._tty is not None:
-                self._give(self._tty, os.getpgrp())
-
-        def _give(self, tty: int, group: int) -> None:
-            # Once the terminal is another group's, the kernel would stop us for taking it back (SIGTTOU).
-            blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTTOU})
-            try:
-                os.tcsetpgrp(tty, group)
-                if group == self._group:
-                    # It may have been stopped already, for using a terminal that was not its own yet.
-                    os.killpg(group, signal.SIGCONT)
-                else:
-                    termios.tcsetattr(tty, termios.TCSADRAIN, self._mode)
-            except (OSError, termios.error):
-                return  # the terminal has gone, or the program ended at once
-            finally:
-                signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
