@@ -200,7 +200,7 @@ def test_another_program_at_the_other_end(monkeypatch, tmp_path):
         door.bind(path)
         door.listen()
         monkeypatch.setattr(address_helper, "uid_of", lambda _connection: 1000)
-        with pytest.warns(ResourceWarning), pytest.raises(SystemExit, match="the program that asks is not that user's"):
+        with pytest.raises(SystemExit, match="the program that asks is not that user's"):
             address_helper.main(path, 1001)
 
 

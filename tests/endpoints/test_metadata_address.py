@@ -1,5 +1,6 @@
 import errno
 import os
+import re
 import sys
 
 import pytest
@@ -178,15 +179,23 @@ def test_no_program(stand_in, tmp_path, monkeypatch):
     assert told == (f"cannot run '{tmp_path / 'gone'}': No such file or directory", f"{BY_HAND}; {NO_ROOT}")
 
 
-def test_a_long_path(stand_in, tmp_path):
+def test_a_long_path(tmp_path):
     """A socket's path has few bytes; the variable to change is named."""
     deep = tmp_path / ("d" * 100)
     deep.mkdir()
-    with pytest.raises(CannotListen) as refused:
-        take(uid=0, platform="linux", directory=str(deep), say=Talk())
-    assert refused.value.message.endswith("is too long for the path of a socket")
-    assert refused.value.hint == "set TMPDIR to a shorter one"
+    message, hint = refusal(lambda: take(uid=0, platform="linux", directory=str(deep), say=Talk()))
+    assert re.fullmatch(r"cannot wait for the helper at '.*/strongroom-\w+/s': AF_UNIX path too long", message)
+    assert hint == "set TMPDIR to a directory with a shorter path"
     assert os.listdir(deep) == []
+
+
+def test_no_directory(tmp_path):
+    """Where none can be made, that is said."""
+    message, hint = refusal(lambda: take(uid=0, platform="linux", directory=str(tmp_path / "none"), say=Talk()))
+    assert message.startswith(
+        "cannot make a directory for the talk with the helper: [Errno 2] No such file or directory"
+    )
+    assert hint == "set TMPDIR to one that can be written to"
 
 
 @pytest.mark.parametrize("platform", ["win32", "freebsd14"])

@@ -29,6 +29,7 @@ def main(path: str, uid: int) -> None:
     door = socket.socket(socket.AF_UNIX)
     door.connect(path)
     if uid_of(door) != uid:
+        door.close()
         raise SystemExit("the program that asks is not that user's")
     # Away from the terminal, whose Ctrl-C is meant for others.
     if os.fork():

@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING
 
 from strongroom.endpoints import address_helper, processes, roots_own, tcp_table
 from strongroom.serve.peer import uid_of
-from strongroom.serve.sockets import UNIX_PATH_BYTES, CannotListen
+from strongroom.serve.sockets import CannotListen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 ADDRESS = address_helper.ADDRESS
 PORT = address_helper.PORT
@@ -45,7 +45,7 @@ PROGRAMS = "/usr/bin:/bin:/usr/sbin:/sbin:/usr/local/bin:/run/wrappers/bin:/opt/
 # typed meanwhile.
 ANSWER_SECONDS = 20.0
 _CHECK_SECONDS = 0.05
-_END_SECONDS = 20.0
+_END_SECONDS = 5.0
 _MESSAGE_BYTES = 64
 
 _UNPRIVILEGED = "--unprivileged needs no root"
@@ -152,33 +152,48 @@ def helper_text() -> str:
 def _from_helper(
     begin: Sequence[str], uid: int, directory: str | None, platform: str, say: Callable[[str], None]
 ) -> tuple[socket.socket, Keepalive]:
-    # Nobody else gets into the directory; and the socket is there for as long as it takes to connect.
-    with tempfile.TemporaryDirectory(prefix="strongroom-", dir=directory) as private, contextlib.ExitStack() as stack:
-        path = os.path.join(private, "s")
-        if len(os.fsencode(path)) > UNIX_PATH_BYTES:
-            raise CannotListen(f"{private!r} is too long for the path of a socket", "set TMPDIR to a shorter one")
-        command = [*begin, "-I", "-S", "-c", helper_text(), path, str(uid)]
-        door = socket.socket(socket.AF_UNIX)
-        with door:
-            door.bind(path)
-            door.listen(1)
-            try:
-                # Nothing of our environment, which may hold secrets, is shown to what runs as root.
-                process = subprocess.Popen(
-                    command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env={"PATH": PROGRAMS}
-                )
-            except OSError as error:
-                raise CannotListen(f"cannot run {begin[0]!r}: {error.strerror}", _advice(platform)) from error
-            stack.callback(_reap, process)
+    with contextlib.ExitStack() as at_the_end:
+        with _door(directory) as (door, path):
+            process = _started([*begin, "-I", "-S", "-c", helper_text(), path, str(uid)], platform)
+            at_the_end.callback(_reap, process)
             connection = _accepted(door, process, begin[0], platform)
-        with contextlib.ExitStack() as failed:
-            failed.enter_context(connection)
+        with contextlib.ExitStack() as if_it_fails:
+            if_it_fails.enter_context(connection)
             message, listener = _received(connection, platform)
-            failed.pop_all()
+            if_it_fails.pop_all()
     was_there = message == "listening found"
     if was_there:
         say(f"{ADDRESS} was on this machine already; it is taken away at the end")
     return listener, Keepalive(connection, was_there=was_there)
+
+
+@contextlib.contextmanager
+def _door(directory: str | None) -> Iterator[tuple[socket.socket, str]]:
+    """A Unix socket that nobody but we and root get to, and its path; for as long as it takes to connect."""
+    with contextlib.ExitStack() as stack:
+        try:
+            private = stack.enter_context(tempfile.TemporaryDirectory(prefix="strongroom-", dir=directory))
+        except OSError as error:
+            reason = f"cannot make a directory for the talk with the helper: {error}"
+            raise CannotListen(reason, "set TMPDIR to one that can be written to") from error
+        path = os.path.join(private, "s")
+        door = stack.enter_context(socket.socket(socket.AF_UNIX))
+        try:
+            door.bind(path)
+            door.listen(1)
+        except OSError as error:
+            reason = f"cannot wait for the helper at {path!r}: {error.strerror or error}"
+            raise CannotListen(reason, "set TMPDIR to a directory with a shorter path") from error
+        yield door, path
+
+
+def _started(command: list[str], platform: str) -> subprocess.Popen[bytes]:
+    try:
+        # Nothing of our environment, which may hold secrets, is shown to what runs as root. What sudo has to say to the
+        # user, it says on our standard error.
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env={"PATH": PROGRAMS})
+    except OSError as error:
+        raise CannotListen(f"cannot run {command[0]!r}: {error.strerror}", _advice(platform)) from error
 
 
 def _reap(process: subprocess.Popen[bytes]) -> None:
