@@ -42,6 +42,10 @@ def test_a_tree(tree):
     assert os.getpid() not in descendants(os.getpid())
     assert descendants(child) == [grandchild]
     assert descendants(grandchild) == []
+    below = [(grandchild, child), (grandchild, os.getpid()), (child, os.getpid())]
+    assert [processes.is_below(*each) for each in below] == [True, True, True]
+    assert [processes.is_below(*each[::-1]) for each in below] == [False, False, False]
+    assert processes.is_below(child, child) is False
 
 
 def test_a_kernel_without_lists_of_children(tree, monkeypatch):

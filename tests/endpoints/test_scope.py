@@ -285,20 +285,41 @@ def test_thousands_of_descriptors(server):
     assert server.verdict() == ""
 
 
+TWICE = CLIENT.replace("sys.stdin.read()", "sys.stdin.readline()\n" + CLIENT)
+
+
 @LINUX
-def test_one_after_the_other(server, monkeypatch):
-    """Who was right last time is looked at first; a process that came later is found all the same."""
-    looked = []
-    real = scope.processes.has_socket
-    monkeypatch.setattr(scope.processes, "has_socket", lambda pid, *rest: looked.append(pid) or real(pid, *rest))
-    first, second = server.client(), server.client()
-    assert [server.verdict(), server.verdict()] == ["", ""]
-    looked.clear()
-    repeated = server.client()
+def test_the_same_again(server, monkeypatch):
+    """Who was right last time is looked at first, and found without a look at the others."""
+    again = server.client(program=TWICE)
     assert server.verdict() == ""
-    assert looked[0] == second.pid
-    assert looked[-1] == repeated.pid
-    assert first.pid in looked
+    with monkeypatch.context() as patch:
+        patch.setattr(scope.processes, "descendants", lambda *_: [])
+        again.stdin.write("\n")
+        again.stdin.flush()
+        assert server.verdict() == ""
+    server.client()
+    assert server.verdict() == ""
+
+
+@LINUX
+def test_the_same_number_again(server, monkeypatch):
+    """A process that was right once and is not below us any more, or hides now, is not what counts."""
+    again = server.client(program=TWICE)
+    assert server.verdict() == ""
+    monkeypatch.setattr(scope.processes, "is_below", lambda *_: False)
+    monkeypatch.setattr(scope.processes, "descendants", lambda *_: [])
+    again.stdin.write("\n")
+    again.stdin.flush()
+    assert server.verdict() == STRANGER
+
+    def refusing(*_):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.undo()
+    monkeypatch.setattr(scope.processes, "has_socket", refusing)
+    with socket.create_connection(server.listener.getsockname()):
+        assert server.verdict().startswith(f"{STRANGER}, or one that cannot be looked at: ")
 
 
 @LINUX

@@ -60,15 +60,8 @@ def _by_parents(root: int, proc: str) -> list[int]:
     """The same from all processes of the machine, which takes longer."""
     children: dict[int, list[int]] = {}
     for name in os.listdir(proc):
-        if not name.isdigit():
-            continue
-        try:
-            with open(os.path.join(proc, name, "stat"), "rb") as file:
-                # "PID (NAME) STATE PARENT ...", where a name may hold anything, brackets too
-                parent = int(file.read().rpartition(b")")[2].split()[1])
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        children.setdefault(parent, []).append(int(name))
+        if name.isdigit():
+            children.setdefault(_parent(int(name), proc), []).append(int(name))
     found: list[int] = []
     waiting = [root]
     while waiting:
@@ -76,6 +69,29 @@ def _by_parents(root: int, proc: str) -> list[int]:
         found += below
         waiting += below
     return found
+
+
+def _parent(pid: int, proc: str) -> int:
+    """The parent of a process; 0 if that is outside of what is seen here, or the process has ended."""
+    try:
+        with open(os.path.join(proc, str(pid), "stat"), "rb") as file:
+            # "PID (NAME) STATE PARENT ...", where a name may hold anything, brackets too
+            return int(file.read().rpartition(b")")[2].split()[1])
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+
+
+def is_below(pid: int, root: int, proc: str = "/proc") -> bool:
+    """Whether a process is one of `descendants`, which for one is told sooner than for all.
+
+    Raises:
+        OSError: The kernel does not say.
+    """
+    while pid > 0:
+        pid = _parent(pid, proc)
+        if pid == root:
+            return True
+    return False
 
 
 def has_socket(pid: int, inode: int, proc: str = "/proc") -> bool:

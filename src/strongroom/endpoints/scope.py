@@ -25,6 +25,8 @@ _PR_SET_CHILD_SUBREAPER = 36
 # again, and as long as processes come and go, but not for ever.
 _LOOKS = 2
 _MOST_LOOKS = 5
+# Of processes that may be the client.
+_SHOWN = 3
 
 GONE = "the client has gone before it could be identified"
 
@@ -138,35 +140,47 @@ class _Linux:
             return GONE
         if owner.uid != self._uid:
             return f"the client belongs to another user, number {owner.uid}"
-        closed: list[int] = []
-        before: list[int] = []
-        for look in range(_MOST_LOOKS):
-            below = self._below(root)
-            if look >= _LOOKS and below == before:
-                break
-            before = below
-            closed.clear()
-            for pid in below:
-                try:
-                    if processes.has_socket(pid, owner.inode, self._proc):
-                        self._last = pid
-                        return ""
-                except PermissionError:
-                    closed.append(pid)
+        hidden = self._search(root, owner.inode)
+        if hidden is None:
+            return ""
         if self._owner(local, remote) != owner:
             return GONE
-        if closed:
-            names = ", ".join(f"{processes.name_of(pid, self._proc)} ({pid})" for pid in closed[:3])
+        if hidden:
+            names = ", ".join(f"{processes.name_of(pid, self._proc)} ({pid})" for pid in hidden[:_SHOWN])
             return f"the client is none of the processes started here, or one that cannot be looked at: {names}"
         return "the client is none of the processes started here"
 
-    def _below(self, root: int) -> list[int]:
-        """The processes below *root*; one that has been here is looked at first, since many ask again and again."""
-        found = processes.descendants(root, self._proc)
-        if self._last in found:
-            found.remove(self._last)
-            found.insert(0, self._last)
-        return found
+    def _search(self, root: int, inode: int) -> list[int] | None:
+        """Look for who has a socket; None if somebody has, else the processes that cannot be looked at."""
+        if self._has_last(root, inode):
+            return None
+        hidden: list[int] = []
+        before: list[int] = []
+        for look in range(_MOST_LOOKS):
+            below = processes.descendants(root, self._proc)
+            if look >= _LOOKS and below == before:
+                break
+            before = below
+            hidden = []
+            for pid in below:
+                try:
+                    if processes.has_socket(pid, inode, self._proc):
+                        self._last = pid
+                        return None
+                except PermissionError:
+                    hidden.append(pid)
+        return hidden
+
+    def _has_last(self, root: int, inode: int) -> bool:
+        """Whether it is the process that was here last: many ask again and again, and hundreds may be below us."""
+        try:
+            return (
+                self._last > 0
+                and processes.is_below(self._last, root, self._proc)
+                and processes.has_socket(self._last, inode, self._proc)
+            )
+        except PermissionError:
+            return False
 
     def _owner(self, local: Address, remote: Address) -> Owner | None:
         try:
