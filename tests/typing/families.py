@@ -24,6 +24,7 @@ import strongroom.cli.version
 import strongroom.keystore.age
 import strongroom.keystore.file
 import strongroom.keystore.keychain
+import strongroom.keystore.helper
 import strongroom.keystore.keyctl
 import strongroom.keystore.kwallet
 import strongroom.keystore.memory
@@ -74,6 +75,7 @@ if TYPE_CHECKING:
     _age: KeystoreModule = strongroom.keystore.age
     _file: KeystoreModule = strongroom.keystore.file
     _keychain: KeystoreModule = strongroom.keystore.keychain
+    _helper: KeystoreModule = strongroom.keystore.helper
     _keyctl: KeystoreModule = strongroom.keystore.keyctl
     _op: KeystoreModule = strongroom.keystore.op
     _op_connect: KeystoreModule = strongroom.keystore.op_connect
