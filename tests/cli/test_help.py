@@ -88,7 +88,8 @@ def test_the_help_of_a_command(name):
     """What it takes, what it is for, each of its flags that is not hidden, with the variable that stands in for it."""
     text, face = EVERY[name], load(name)
     usage, _, rest = text.partition("\n\n")
-    words = [word if word.startswith("[") or "|" in word else word.upper() for word in face.WORDS]
+    typed = getattr(face, "ACTIONS", ())
+    words = [word if word.startswith("[") or "|" in word or word in typed else word.upper() for word in face.WORDS]
     words += ["[-- COMMAND ...]"] if face.RUNS else []
     assert usage == " ".join(["usage: strongroom", name, "[flags]", *words])
     assert rest[0].isupper()

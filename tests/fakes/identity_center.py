@@ -133,6 +133,7 @@ class IdentityCenter(Cloud):
         self.visits: list[str] = []  # the pages that a browser asked for
         self.start_urls = {START_URL}
         self.accounts: dict[str, tuple[str, ...]] = {}
+        self.names: dict[str, str] = {}
         self.interval = 1
         self.token_seconds = 28_800
         self.session_seconds = 90 * 86_400.0
@@ -153,9 +154,10 @@ class IdentityCenter(Cloud):
         """Let there be another Identity Center."""
         self.start_urls.add(url)
 
-    def account(self, account_id: str, *roles: str) -> None:
+    def account(self, account_id: str, *roles: str, name: str | None = None) -> None:
         """Give the human roles in an account."""
         self.accounts[account_id] = roles
+        self.names[account_id] = f"Account {account_id}" if name is None else name
 
     def pass_time(self, seconds: float) -> None:
         """Set this clock forward."""
@@ -441,7 +443,7 @@ class IdentityCenter(Cloud):
     def _ListAccounts(self, members: dict) -> dict:
         self._check_token(members)
         every = [
-            {"accountId": each, "accountName": f"Account {each}", "emailAddress": f"{each}@corp.example"}
+            {"accountId": each, "accountName": self.names[each], "emailAddress": f"{each}@corp.example"}
             for each in sorted(self.accounts)
         ]
         return self._paged("accountList", every, members)

@@ -20,6 +20,7 @@ import strongroom.cli.mfa
 import strongroom.cli.remove
 import strongroom.cli.rotate
 import strongroom.cli.sm
+import strongroom.cli.sso
 import strongroom.cli.version
 import strongroom.keystore.age
 import strongroom.keystore.file
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
 
     _agent: Command = strongroom.cli.agent
     _sm: Command = strongroom.cli.sm
+    _sso_command: Command = strongroom.cli.sso
     _add: Command = strongroom.cli.add
     _clear: Command = strongroom.cli.clear
     _doctor: Command = strongroom.cli.doctor

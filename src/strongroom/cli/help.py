@@ -57,7 +57,10 @@ def overview(program: str) -> str:
 def of_command(name: str, program: str) -> str:
     """The help of one command."""
     command = load(name)
-    words = " ".join(word if word.startswith("[") or "|" in word else word.upper() for word in command.WORDS)
+    typed = getattr(command, "ACTIONS", ())  # as they stand; other words are put in for something
+    words = " ".join(
+        word if word.startswith("[") or "|" in word or word in typed else word.upper() for word in command.WORDS
+    )
     usage = " ".join(filter(None, (f"{program} {name}", "[flags]", words, "[-- COMMAND ...]" if command.RUNS else "")))
     text = (command.__doc__ or "").partition(": ")[2].strip()
     paragraphs = (text[:1].upper() + text[1:]).split("\n\n")

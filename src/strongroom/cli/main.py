@@ -66,6 +66,7 @@ COMMANDS = {
     "remove": "remove a stored key and its sessions",
     "rotate": "replace a stored key by a new one, in AWS too",
     "sm": "the same like AWS's credentials provider 3; check a config",
+    "sso": "list the roles of IAM Identity Center, and add profiles",
     "version": "print the version",
 }
 ALIASES = {"ls": "list", "rm": "remove"}
