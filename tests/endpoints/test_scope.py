@@ -202,7 +202,9 @@ def test_gone(server):
 @LINUX
 def test_a_port_that_passes_to_another():
     """Each connection is judged by itself: the same port in a stranger's hand is refused."""
+    # From an address that nobody else connects from, where the port can be in no other use.
     body = """
+CLIENT = CLIENT.replace("int(sys.argv[1]))", "int(sys.argv[1])), source_address=('127.77.0.1', 0)")
 told = [client()]
 before = kept[1].getpeername()
 kept[1].setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # the port is free at once
