@@ -46,6 +46,7 @@ class Mac:
         self.refuses = {}  # function -> status
         self.finger = (True, 0)  # whether the owner agrees to Touch ID, and the code of the error
         self.touched = []
+        self.threads = []
         self.silent = False  # Touch ID gets no answer
         self.classes = {"LAContext": self._handle("class")}
         self.now = time.time
@@ -54,6 +55,8 @@ class Mac:
 
     def left(self):
         """What was not released."""
+        for thread in self.threads:
+            thread.join()
         permanent = {*self.constants.values(), *self.classes.values()}
         return [value for handle, (value, count) in self.objects.items() if handle not in permanent]
 
@@ -312,4 +315,5 @@ class Mac:
                 self.CFRelease(error)
 
         if not self.silent:
-            threading.Thread(target=answer).start()
+            self.threads.append(threading.Thread(target=answer))
+            self.threads[-1].start()

@@ -118,7 +118,7 @@ def test_what_aws_vault_stored_is_read(made, opened):
     made.now = lambda: 1_700_000_000.0
     made.put("aws-vault", "session", b"more")
     store = opened()
-    assert store.get("jon") == Item("jon", b"data", "aws-vault (jon)")
+    assert store.get("jon") == Item("jon", b"data", "aws-vault (jon)", not_trust_application=True)
     assert sorted(store.listing()) == ["jon", "session"]
     assert store.listing()["session"] == 1_700_000_000.0
 
@@ -128,9 +128,9 @@ def test_what_aws_vault_stored_is_read(made, opened):
 )
 def test_a_note_that_is_not_ours(made, opened, note):
     """What another program noted beside is read over."""
-    made.put("aws-vault", "jon", b"data", label="label")
-    stored(made)["jon"]["kSecAttrGeneric"] = note
-    assert opened().get("jon") == Item("jon", b"data", "label")
+    made.put("aws-vault", "oidc:jon", b"data", label="label")
+    stored(made)["oidc:jon"]["kSecAttrGeneric"] = note
+    assert opened().get("oidc:jon") == Item("oidc:jon", b"data", "label")
 
 
 def test_macos_asks_for_keys_only(made, opened):

@@ -96,6 +96,29 @@ def test_an_item_that_was_replaced_since_the_listing(opened):
         store.get("jon")
 
 
+def test_somebody_else_is_faster(opened, server):
+    """An item goes away between the listing and its use: it is missing, or removed as was wanted."""
+    store = opened()
+    answer = server.answer
+
+    def emptied(method, path, headers, body):
+        if "?" not in path:
+            server.vault.items.clear()
+        return answer(method, path, headers, body)
+
+    for use in (store.get, store.remove):
+        server.answer = answer
+        store.set(Item("jon", b"data"))
+        server.answer = emptied
+        if use == store.remove:
+            use("jon")
+        else:
+            with pytest.raises(ItemNotFound):
+                use("jon")
+    server.answer = answer
+    assert store.listing() == {}
+
+
 def test_an_item_that_is_there_twice(opened, server):
     """Nothing says which one counts; removing it removes both."""
     store = opened()

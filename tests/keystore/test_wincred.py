@@ -59,13 +59,13 @@ def test_what_an_item_looks_like(store, api):
 
 
 def test_what_aws_vault_stored_is_read(store, api):
-    """It writes no attributes. Another prefix is another store."""
+    """It writes no attributes, so an item has the label of its kind. Another prefix is another store."""
     api.put(MAIN + "jon", b"data")
     api.put("aws-vault:aws-vaults:jon", b"x")
     api.put("aws-vault:aws-vault", b"x")
     api.now = lambda: 1_700_000_000.5
     api.put(MAIN + "ann", b"more", [("Other_Keyword", b"x")])
-    assert store.get("jon") == Item("jon", b"data")
+    assert store.get("jon") == Item("jon", b"data", "aws-vault (jon)", not_trust_application=True)
     assert sorted(store.listing()) == ["ann", "jon"]
     assert store.listing()["ann"] == 1_700_000_000.5
     assert wincred.open({"wincred_prefix": "work"}, None, lambda: api).listing() == {}
@@ -270,7 +270,7 @@ def test_a_note_that_is_not_ours(store, api):
     """Attributes of our name with something else in them are read over."""
     for note in (b"{", b"[]", b"\xff"):
         api.put(MAIN + "jon", b"data", [("strongroom_00", note)])
-        assert store.get("jon") == Item("jon", b"data")
+        assert store.get("jon") == Item("jon", b"data", "aws-vault (jon)", not_trust_application=True)
     api.put("aws-vault:aws-vault/other:" + "0" * 64, b"data", [("strongroom_00", b'{"key":"jon"}')])
     assert list(store.listing()) == ["jon"]
 

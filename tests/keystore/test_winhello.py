@@ -72,7 +72,7 @@ def test_what_aws_vault_stored_is_read(store, api, hello, key, written):
     hello.keys[KEY] = RSA
     aad = f'{{"backend":"winhello","version":1,"service_name":"aws-vault","item_key":"{written}"}}'.encode()
     api.put(MAIN + key, envelope(plain_aad=aad))
-    assert store.get(key) == Item(key, b"data")
+    assert store.get(key) == Item(key, b"data", f"aws-vault ({key})", not_trust_application=True)
     assert hello.gestures == [f"Unlock {key} of aws-vault"]
 
 

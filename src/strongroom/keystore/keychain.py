@@ -10,7 +10,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from strongroom.errors import ItemNotFound, KeystoreLocked
-from strongroom.keystore import Item, macos, touch_id
+from strongroom.keystore import Item, macos, plain, touch_id
 from strongroom.keystore.security import Keychain, Password
 
 if TYPE_CHECKING:
@@ -154,12 +154,14 @@ def _password(item: Item) -> Password:
 
 
 def _item(key: str, found: Password) -> Item:
-    """Read an item; aws-vault notes nothing beside, and gives each a label."""
+    """Read an item; aws-vault notes nothing beside, so that what it says by the access list is told by the name."""
     try:
         note = json.loads(found.generic)
     except ValueError:
         note = {}
-    note = note if isinstance(note, dict) else {}
+    if not isinstance(note, dict) or not note:
+        usual = plain.unpack(key, found.data)
+        note = {"not_trust_application": usual.not_trust_application}
     label, description = note.get("label"), note.get("description")
     return Item(
         key,

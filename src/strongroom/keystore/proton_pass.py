@@ -1,15 +1,13 @@
 """Items in Proton Pass, by Proton's own command line program, ``pass-cli``.
 
 https://protonpass.github.io/pass-cli/commands/item/ documents the commands. An item is a note, ``<prefix>/<key>``,
-whose text is the item's data as it is, which is what aws-vault keeps there. What a note has no place for, and data that
-is no text, is put into the text in a way that aws-vault reads over, or cannot take for something else (`_note`).
+whose text is the item's data as it is, which is what aws-vault keeps there. An item that would lose something by that,
+because its data is no text or its label is an unusual one, is kept whole, as `Item.to_json` writes it.
 """
 
 from __future__ import annotations
 
-import binascii
 import json
-import re
 from typing import TYPE_CHECKING, Any
 
 from strongroom.errors import (
@@ -21,7 +19,7 @@ from strongroom.errors import (
     PromptDismissed,
     StrongroomError,
 )
-from strongroom.keystore import Item, program
+from strongroom.keystore import Item, plain, program
 from strongroom.keystore.onepassword import epoch
 
 if TYPE_CHECKING:
@@ -62,9 +60,6 @@ _SIGNED_OUT = (
     "authenticated client",
 )
 
-# What stands at the end of a note's JSON, instead of its last brace: the rest of the item, in hexadecimal digits. They
-# hold nothing that could be taken for the end. A JSON reader finds a field that it does not know.
-_REST = re.compile(r',"strongroom_item":"([0-9a-f]+)"\}\Z')
 # A note of ours that is no JSON to others.
 _WHOLE = "strongroom item: "
 
@@ -258,48 +253,17 @@ def _says(complaint: str, sayings: tuple[str, ...]) -> bool:
 
 
 def _note(item: Item) -> str:
-    """Write an item as a note's text: its data; with the rest of it behind a JSON object's last field; or all of it."""
-    plain = Item(item.key, item.data) == item
+    """Write an item as a note's text: its data if that is text and all that there is to it, else all of the item."""
     try:
-        text = item.data.decode("utf-8")
+        text = plain.pack(item).decode("utf-8")
     except UnicodeDecodeError:
         text = ""
-    if text.startswith('{"') and text.endswith("}") and text == text.strip():
-        if plain and not _REST.search(text):
-            return text
-        rest = binascii.hexlify(Item.to_json(_without_data(item))).decode("ascii")
-        return f'{text[:-1]},"strongroom_item":"{rest}"}}'
-    return _WHOLE + item.to_json().decode("ascii")
+    # What may not come back from a program, a server or an app as it was sent.
+    is_safe = text and text == text.strip() and "\0" not in text and "\r" not in text
+    return text if is_safe and not text.startswith(_WHOLE) else _WHOLE + item.to_json().decode("ascii")
 
 
 def _item(key: str, note: str) -> Item:
     """Read what `_note` or aws-vault wrote."""
-    if note.startswith(_WHOLE):
-        return Item.from_json(key, note[len(_WHOLE) :].encode("utf-8", "surrogatepass"))
-    rest = _REST.search(note)
-    data = note.encode("utf-8", "surrogatepass")
-    if rest is None:
-        return Item(key, data)
-    try:
-        kept = Item.from_json(key, binascii.unhexlify(rest.group(1)))
-    except ValueError:
-        raise ItemDamaged(key, f"item {key!r} is damaged: its last field is not what it was") from None
-    return Item(
-        key,
-        note[: rest.start()].encode("utf-8", "surrogatepass") + b"}",
-        kept.label,
-        kept.description,
-        not_trust_application=kept.not_trust_application,
-        not_synchronizable=kept.not_synchronizable,
-    )
-
-
-def _without_data(item: Item) -> Item:
-    return Item(
-        item.key,
-        b"",
-        item.label,
-        item.description,
-        not_trust_application=item.not_trust_application,
-        not_synchronizable=item.not_synchronizable,
-    )
+    text = note.encode("utf-8", "surrogatepass")
+    return Item.from_json(key, text[len(_WHOLE) :]) if note.startswith(_WHOLE) else plain.unpack(key, text)

@@ -22,7 +22,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from strongroom.errors import ItemDamaged, ItemNotFound, KeystoreError
-from strongroom.keystore import Item
+from strongroom.keystore import Item, plain
 from strongroom.keystore import credential_manager as manager
 
 if TYPE_CHECKING:
@@ -180,6 +180,8 @@ class WindowsKeystore:
 
     def _item(self, key: str, credential: Credential, data: bytes) -> Item:
         fields = _fields(credential.note)
+        if not fields:
+            return plain.unpack(key, data)  # aws-vault's, which drops the label
         if fields.get("key", key) != key:
             raise ItemDamaged(
                 key,
