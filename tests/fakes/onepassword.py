@@ -234,12 +234,14 @@ class Connect:
             assert whole["vault"] == {"id": VAULT}
             return 200, _full(self.vault.create(whole))
         assert method == "GET"
-        name, wanted = re.fullmatch(r'(title|tag) eq ("(?:[^"\\]|\\.)*")', query["filter"][0]).groups()
-        wanted = json.loads(wanted)
+        name, wanted = "", None
+        if "filter" in query:
+            name, wanted = re.fullmatch(r'(title|tag) eq ("(?:[^"\\]|\\.)*")', query["filter"][0]).groups()
+            wanted = json.loads(wanted)
         return 200, [
             {name: value for name, value in _full(item).items() if name != "fields"}
             for item in self.vault.items
-            if (wanted in item["tags"] if name == "tag" else wanted == item["title"])
+            if not name or (wanted in item["tags"] if name == "tag" else wanted == item["title"])
         ]
 
     def one(self, method, item, body):

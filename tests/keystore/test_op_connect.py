@@ -2,6 +2,8 @@ import os
 import threading
 
 import pytest
+from onepasswordconnectsdk import models
+from onepasswordconnectsdk.client import new_client
 
 from contracts.keystore import SharedKeystoreContract
 from fakes.onepassword import CONNECT_TOKEN, VAULT, Connect, Vault
@@ -66,6 +68,34 @@ def test_what_an_item_looks_like(opened, server):
         ("CONCEALED", "keyring", item.to_json().decode())
     ]
     assert store.listing() == {"jon": float(int(stored["changed"]))}
+
+
+def test_another_client(opened, server):
+    """1Password's own finds what we stored and stores what we find: the server of these tests is not just ours."""
+    client = new_client(server.url, CONNECT_TOKEN)
+    store = opened()
+    mine = Item("jon", b"data", "aws-vault (jon)")
+    store.set(mine)
+    (field,) = client.get_item("aws-vault: jon", VAULT).fields
+    assert (field.type, field.label, field.value) == ("CONCEALED", "keyring", mine.to_json().decode())
+    other = models.Item(
+        title="aws-vault: ann",
+        category="API_CREDENTIAL",
+        tags=["aws-vault"],
+        vault=models.ItemVault(id=VAULT),
+        fields=[
+            models.Field(id="x", type="CONCEALED", label="keyring", value=Item("ann", b"old").to_json().decode()),
+        ],
+    )
+    made = client.create_item(VAULT, other)
+    assert store.get("ann").data == b"old"
+    made.fields[0].value = Item("ann", b"new").to_json().decode()
+    client.update_item(made.id, VAULT, made)
+    assert store.get("ann").data == b"new"
+    client.delete_item(made.id, VAULT)
+    assert list(store.listing()) == ["jon"]
+    store.remove("jon")
+    assert client.get_items(VAULT) == []
 
 
 def test_how_often_it_asks(opened, server):
