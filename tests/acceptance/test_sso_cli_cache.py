@@ -12,6 +12,7 @@ from acceptance.test_sso import BROWSER, BY_DEVICE, OPENING, ROLE, SIGN_IN, desk
 from fakes.centers import center, center_server  # noqa: F401 - fixtures
 from fakes.identity_center import START_URL
 from harness.home import ACCOUNT, Result
+from strongroom.sso.cli_cache import CliCache
 
 __all__ = ["desk"]  # a fixture
 
@@ -138,6 +139,19 @@ def test_it_cannot_be_left(desk):
     result = desk.call("exec", "--profile-env", "dev", "--", "env")
     assert result.environ["AWS_PROFILE"] == "dev"
     assert result.stderr.startswith(f"{OPENING}{LEFT}cannot write {cache(desk) / CORP}: ")
+
+
+def test_another_program_signs_in_meanwhile(desk, monkeypatch):
+    """While we sign in, `aws sso login` does: its file stays."""
+    write = CliCache.write
+
+    def writing(self, session, token):
+        foreign(desk)
+        return write(self, session, token)
+
+    monkeypatch.setattr(CliCache, "write", writing)
+    run_as(desk, "dev", stderr=OPENING)
+    assert json.loads((cache(desk) / CORP).read_text())["accessToken"] == "theirs"
 
 
 def test_declined(desk, center):
@@ -304,3 +318,18 @@ def test_by_device(desk, center):
     result = desk.call("clear", "--logout", env={"SSH_CONNECTION": "192.0.2.1 50000 192.0.2.2 22"})
     assert (result.status, result.stdout) == (0, "Cleared 1 sessions.\n")
     assert not set(center.operations) & set(BY_DEVICE)
+
+
+def test_nothing_secret_is_said(desk, center):
+    """Not with --debug either, by any command that has a token in hand; and the token is in the one file only."""
+    center.token_seconds = 200
+    said = desk.call("exec", "--debug", "--profile-env", "dev", "--", "env").stderr
+    said += desk.call("exec", "--debug", "--profile-env", "ops", "--", "env").stderr
+    said += desk.call("sso", "discover", "--debug", "corp").stderr
+    for path in desk.path.rglob("*"):
+        if path.is_file() and path != cache(desk) / CORP:
+            assert not [token for token in center.access if token in path.read_text(errors="replace")]
+    said += desk.call("clear", "--debug", "--logout").stderr
+    secrets = [*center.access, *center.refreshes, *(client.secret for client in center.clients.values())]
+    assert len(secrets) >= 4
+    assert [secret for secret in secrets if secret in said] == []

@@ -15,10 +15,6 @@ if TYPE_CHECKING:
     from strongroom.profiles import Profile
     from strongroom.sso import SsoWorld
 
-# The stored access token and the refresh token may be of two sign-ins, for profiles with the same start URL share the
-# one and need not share the other.
-_SIGN_INS = 2
-
 
 def sign_out(profile: Profile, world: SsoWorld, spent: Collection[str] = ()) -> set[str]:
     """End the sign-ins that the stored tokens of *profile* belong to. What is stored stays.
@@ -42,18 +38,17 @@ def sign_out(profile: Profile, world: SsoWorld, spent: Collection[str] = ()) -> 
     session = Session.of(profile)
     portal = sso.Portal(session.endpoint, sleep=world.sleep)
     ended: set[str] = set()
-    refused = None
-    for _ in range(_SIGN_INS):
-        found = token.unasked(profile, world, refused=refused)
-        if found is None:
-            break
-        refused = found.access_token
-        if refused not in spent:
-            _log_out(portal, refused)
-            ended.add(refused)
-        if found.origin == token.REFRESHED:
-            return ended
-    if session.label() in world.own.names(token.REFRESH):
+    found = token.unasked(profile, world)
+    if found is not None and found.origin == token.KEPT:
+        ended.add(found.access_token)
+        if found.access_token not in spent:
+            _log_out(portal, found.access_token)
+        # The refresh token may be of another sign-in: profiles with the same start URL share only the access token.
+        found = token.unasked(profile, world, refused=found.access_token)
+    if found is not None:
+        ended.add(found.access_token)
+        _log_out(portal, found.access_token)
+    elif session.label() in world.own.names(token.REFRESH):
         raise ItemDamaged(session.label(), "the stored refresh token cannot be used")
     return ended
 
