@@ -54,10 +54,18 @@ class TestFake(KeystoreContract):
         return opened()
 
 
+# A question that nobody answers is an error then, and does not hold up the tests.
+QUIET = """
+import ctypes
+ctypes.CDLL("/System/Library/Frameworks/Security.framework/Security").SecKeychainSetUserInteractionAllowed(0)
+"""
+
+
 @MACOS
 class TestReal(SharedKeystoreContract):
     @pytest.fixture
     def path(self, tmp_path):
+        exec(QUIET)
         path = str(tmp_path / "strongroom-test.keychain")
         Keychain(macos.native(), path).create(secrets.token_hex(8))
         yield path
@@ -69,7 +77,9 @@ class TestReal(SharedKeystoreContract):
 
     @pytest.fixture
     def opening(self, path):
-        return f"from strongroom.keystore import keychain\nstore = keychain.open({{'keychain': {path!r}}}, None)"
+        return (
+            f"{QUIET}\nfrom strongroom.keystore import keychain\nstore = keychain.open({{'keychain': {path!r}}}, None)"
+        )
 
     def test_an_item_comes_back_whole(self, store):
         """But for items that macOS asks about: nobody would answer."""
