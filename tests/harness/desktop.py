@@ -131,6 +131,15 @@ class Bus:
     def lock(self, path):
         self.call(DBusAddress(*SERVICE, "org.freedesktop.Secret.Service"), "Lock", "ao", [path])
 
+    def stop(self, child, name):
+        """Kill a program, and wait until the bus knows that its name is free."""
+        child.kill()
+        child.communicate()
+        end = time.monotonic() + PATIENCE_SECONDS
+        while self.connection.send_and_get_reply(message_bus.NameHasOwner(name)).body[0]:
+            assert time.monotonic() < end, name
+            time.sleep(0.01)
+
     def wait_for_queue(self, name, length):
         """Wait until so many connections own a name or wait for it."""
         end = time.monotonic() + PATIENCE_SECONDS

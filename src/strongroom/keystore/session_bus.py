@@ -47,8 +47,9 @@ _BUS = DBusAddress(message_bus.object_path, message_bus.bus_name, message_bus.in
 _DECLINED = DBusAddress("/strongroom", interface=_TURN)
 _OWNS_IT, _WAITS_FOR_IT = 1, 2  # replies of RequestName, in the D-Bus specification
 
-# What an error means whose name is one of these: the program is not there, or does not start.
+# What an error means whose name is one of these: the program is not there, does not start, or has just ended.
 _ABSENT = {
+    "org.freedesktop.DBus.Error.NoReply",
     "org.freedesktop.DBus.Error.ServiceUnknown",
     "org.freedesktop.DBus.Error.NameHasNoOwner",
 }
