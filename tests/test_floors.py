@@ -6,11 +6,14 @@ import tomllib
 import pytest
 
 from strongroom.cli.main import COMMANDS
-from strongroom.keystore import KEYSTORES
+from strongroom.keystore import KEYSTORES, MODULES
 from strongroom.prompt import DRIVERS
 from strongroom.providers import PROVIDERS
 
 CLONE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+# What the names of keystores stand for.
+STORES = {MODULES.get(name, name): name for name in KEYSTORES}
 
 # Kept for tests and dry runs; no setting chooses it.
 NOT_CHOSEN = {"memory"}
@@ -23,7 +26,7 @@ LENT = {"terminal"}
     ("contract", "package", "members"),
     [
         ("commands", "strongroom.cli", set(COMMANDS)),
-        ("keystores", "strongroom.keystore", set(KEYSTORES) | NOT_CHOSEN),
+        ("keystores", "strongroom.keystore", set(STORES) | NOT_CHOSEN),
         ("drivers", "strongroom.prompt", set(DRIVERS) - LENT),
         ("providers", "strongroom.providers", set(PROVIDERS.values())),
     ],
@@ -36,7 +39,7 @@ def test_each_member_of_a_family_is_under_contract(contract, package, members):
     assert set(listed) == {f"{package}.{member}" for member in members}
 
 
-@pytest.mark.parametrize(("package", "table"), [("cli", COMMANDS), ("keystore", KEYSTORES), ("prompt", DRIVERS)])
+@pytest.mark.parametrize(("package", "table"), [("cli", COMMANDS), ("keystore", STORES), ("prompt", DRIVERS)])
 def test_each_row_of_a_table_is_a_module(package, table):
     """What is offered is there."""
     found = os.listdir(os.path.join(CLONE, "src", "strongroom", package))

@@ -8,13 +8,15 @@ from strongroom.cli import mark
 from strongroom.cli import settings as module
 from strongroom.cli.flags import Arguments
 from strongroom.cli.mark import MARK
-from strongroom.cli.setting import FEWEST_ITERATIONS, GLOBAL_FLAGS, MOST_ITERATIONS, SETTINGS
+from strongroom.cli.setting import FEWEST_ITERATIONS, GLOBAL_FLAGS, MOST_ITERATIONS, SECRETS, SETTINGS, WISHES
 from strongroom.cli.settings import Settings
 from strongroom.cli.terminal import Talk
 from strongroom.errors import ConfigError, KeystoreLocked, StrongroomError, UsageError
 from strongroom.keystore import KEYSTORES, Item
 
 posix = pytest.mark.skipif(sys.platform in {"win32", "darwin"}, reason="these are the places of Linux and its kin")
+
+STORES = ", ".join(KEYSTORES)
 
 
 def make(environ=None, values=None, **more):
@@ -51,12 +53,17 @@ def test_the_table():
         assert setting.flag in {"", key.replace("_", "-")}
     assert len(flags) == len(GLOBAL_FLAGS)
     assert set(SETTINGS["backend"].choices) == set(KEYSTORES)
+    wishes = {key for keys in WISHES.values() for key in keys}
+    assert wishes <= set(SETTINGS)
+    assert set(WISHES) <= set(KEYSTORES)
+    assert set(SECRETS) <= set(KEYSTORES)
 
 
 def test_defaults(where):
     """Where nobody says anything."""
     settings = make(where)
-    assert {key: settings.get(key) for key in SETTINGS} == {
+    keys = ("backend", "session_backend", "prompt", "file_dir", "file_iterations", "lock_wait")
+    assert {key: settings.get(key) for key in keys} == {
         "backend": "",
         "session_backend": "",
         "prompt": "auto",
@@ -92,9 +99,9 @@ def test_a_flag_comes_first_and_the_file_last(where, own):
 @pytest.mark.parametrize(
     ("key", "values", "environ", "message"),
     [
-        ("backend", {"backend": "pass"}, {}, "--backend: must be one of file, got 'pass'"),
-        ("backend", {}, {"STRONGROOM_BACKEND": "x"}, "STRONGROOM_BACKEND: must be one of file, got 'x'"),
-        ("backend", {}, {"AWS_VAULT_BACKEND": "keyctl"}, "AWS_VAULT_BACKEND: must be one of file, got 'keyctl'"),
+        ("backend", {"backend": "nope"}, {}, f"--backend: must be one of {STORES}, got 'nope'"),
+        ("backend", {}, {"STRONGROOM_BACKEND": "x"}, f"STRONGROOM_BACKEND: must be one of {STORES}, got 'x'"),
+        ("backend", {}, {"AWS_VAULT_BACKEND": "helper:"}, f"AWS_VAULT_BACKEND: must be one of {STORES}, got 'helper:'"),
         ("prompt", {"prompt": "zzz"}, {}, "--prompt: must be one of auto, terminal, kdialog, osascript, pinentry, "
          "wincredui, ykman, zenity, got 'zzz'"),
         ("prompt", {}, {"AWS_VAULT_PROMPT": "pass"}, "AWS_VAULT_PROMPT: the pass driver is gone from aws-vault too; set "
@@ -142,7 +149,7 @@ def test_our_own_file(where, own):
 @pytest.mark.parametrize(
     ("text", "key", "message"),
     [
-        ('backend = "pass"', "backend", "backend: must be one of file, got 'pass'"),
+        ('backend = "nope"', "backend", f"backend: must be one of {STORES}, got 'nope'"),
         ('lock_wait = "soon"', "lock_wait", "lock_wait: invalid duration 'soon', for example 1h30m"),
         ("file_iterations = 1", "file_iterations", "file_iterations: expected a number from 8192 to 1300000, got '1'"),
         ('prompt = "pass"', "prompt", "prompt: the pass driver is gone from aws-vault too; set mfa_process = pass otp "

@@ -62,7 +62,7 @@ def order(platform: str = sys.platform) -> tuple[str, ...]:
 def look(settings: Settings, name: str) -> Look:
     """Open a store, and count the keys in it. Nobody is asked for anything."""
     try:
-        store = settings.store(name)
+        store = settings.store(name, {"choosing": "1"})
         return Look(name, store, sum(is_key(key) for key in store.listing()), "")
     except (KeystoreError, PromptError) as error:
         return Look(name, None, 0, error.message)

@@ -34,6 +34,14 @@ def _wait(text: str) -> int:
     return seconds
 
 
+def _time_out(text: str) -> int:
+    """Read how long something may take, in seconds."""
+    seconds = durations.parse(text)
+    if seconds <= 0:
+        raise ValueError(f"expected more than 0, got {text!r}")
+    return seconds
+
+
 def _iterations(text: str) -> int:
     """Read a count of PBKDF2 iterations."""
     if not (text.isascii() and text.isdigit() and FEWEST_ITERATIONS <= int(text[:9]) <= MOST_ITERATIONS):
@@ -101,6 +109,37 @@ SETTINGS = {
     "file_dir": Setting(DEFAULT_FILE_DIR, flag="file-dir", env="AWS_VAULT_FILE_DIR", is_path=True),
     "file_iterations": Setting(str(FEWEST_ITERATIONS), read=_iterations),
     "lock_wait": Setting(DEFAULT_LOCK_WAIT, read=_wait),
+    # Of single stores, by the names that aws-vault has for their flags.
+    "keychain": Setting("aws-vault", flag="keychain", env="AWS_VAULT_KEYCHAIN_NAME"),
+    "biometrics": Setting("false", flag="biometrics", env="AWS_VAULT_BIOMETRICS", read=_switch),
+    "secret_service_collection": Setting(
+        "awsvault", flag="secret-service-collection", env="AWS_VAULT_SECRET_SERVICE_COLLECTION_NAME"
+    ),
+    "keyctl_scope": Setting("user", flag="keyctl-scope", choices=("user", "session", "process", "persistent")),
+    "keyctl_expiry": Setting("0s", read=_wait),
+    "pass_dir": Setting("", flag="pass-dir", env="AWS_VAULT_PASS_PASSWORD_STORE_DIR", is_path=True),
+    "pass_cmd": Setting("", flag="pass-cmd", env="AWS_VAULT_PASS_CMD"),
+    "pass_prefix": Setting("", flag="pass-prefix", env="AWS_VAULT_PASS_PREFIX"),
+    "pass_timeout": Setting("2m", read=_wait),
+    "op_timeout": Setting("15s", flag="op-timeout", env="AWS_VAULT_OP_TIMEOUT", read=_time_out),
+    "op_vault_id": Setting("", flag="op-vault-id", env="AWS_VAULT_OP_VAULT_ID", also="OP_VAULT_ID"),
+    "op_item_title_prefix": Setting("aws-vault", flag="op-item-title-prefix", env="AWS_VAULT_OP_ITEM_TITLE_PREFIX"),
+    "op_item_tag": Setting("aws-vault", flag="op-item-tag", env="AWS_VAULT_OP_ITEM_TAG"),
+    "op_connect_host": Setting("", flag="op-connect-host", env="AWS_VAULT_OP_CONNECT_HOST", also="OP_CONNECT_HOST"),
+    "op_desktop_account_id": Setting("", flag="op-desktop-account-id", env="AWS_VAULT_OP_DESKTOP_ACCOUNT_ID"),
+    "proton_pass_share_id": Setting(
+        "", flag="proton-pass-share-id", env="AWS_VAULT_PROTON_PASS_SHARE_ID", also="PROTON_PASS_SHARE_ID"
+    ),
+    "proton_pass_item_title_prefix": Setting(
+        "aws-vault", flag="proton-pass-item-title-prefix", env="AWS_VAULT_PROTON_PASS_ITEM_TITLE_PREFIX"
+    ),
+    "proton_pass_timeout": Setting(
+        "30s", flag="proton-pass-timeout", env="AWS_VAULT_PROTON_PASS_TIMEOUT", read=_time_out
+    ),
+    "age_dir": Setting("~/.local/share/strongroom/age", flag="age-dir", is_path=True),
+    "age_identity": Setting("", flag="age-identity", is_path=True),
+    "age_recipients": Setting("", flag="age-recipients", is_path=True),
+    "helper_timeout": Setting("60s", read=_time_out),
 }
 
 GLOBAL_FLAGS = (
@@ -111,34 +150,54 @@ GLOBAL_FLAGS = (
     Flag("backend", f"where keys are kept: {', '.join(keystore.KEYSTORES)} [AWS_VAULT_BACKEND]", value="NAME"),
     Flag("prompt", f"how to ask for a code or a passphrase: {', '.join(PROMPTS)} [AWS_VAULT_PROMPT]", value="DRIVER"),
     Flag("file-dir", f"directory of the file keystore, default {DEFAULT_FILE_DIR} [AWS_VAULT_FILE_DIR]", value="DIR"),
-    # Of single stores: aws-vault's, which scripts give.
+    # Of single stores: docs/keystores.md tells of them.
     *(
-        Flag(name, value="VALUE", hidden=True)
-        for name in (
-            "keychain",
-            "secret-service-collection",
-            "pass-dir",
-            "pass-cmd",
-            "pass-prefix",
-            "op-timeout",
-            "op-vault-id",
-            "op-item-title-prefix",
-            "op-item-tag",
-            "op-connect-host",
-            "op-desktop-account-id",
-            "proton-pass-share-id",
-            "proton-pass-item-title-prefix",
-            "proton-pass-api-base",
-            "proton-pass-timeout",
-        )
+        Flag(name, value=value, hidden=True)
+        for name, value in {
+            "keychain": "NAME",
+            "secret-service-collection": "NAME",
+            "keyctl-scope": "SCOPE",
+            "pass-dir": "DIR",
+            "pass-cmd": "PROGRAM",
+            "pass-prefix": "FOLDER",
+            "op-timeout": "DURATION",
+            "op-vault-id": "ID",
+            "op-item-title-prefix": "TEXT",
+            "op-item-tag": "TAG",
+            "op-connect-host": "URL",
+            "op-desktop-account-id": "ID",
+            "proton-pass-share-id": "ID",
+            "proton-pass-item-title-prefix": "TEXT",
+            "proton-pass-api-base": "URL",  # of aws-vault's own client; Proton's program has no use for it
+            "proton-pass-timeout": "DURATION",
+            "age-dir": "DIR",
+            "age-identity": "FILE",
+            "age-recipients": "FILE",
+        }.items()
     ),
     Flag("biometrics", hidden=True),
 )
 
 # store -> what it wants to know: keys of `SETTINGS`, and secrets that only variables hold: name -> variables
+_OP = ("op_vault_id", "op_item_title_prefix", "op_item_tag", "op_timeout")
+_PASS = ("pass_dir", "pass_cmd", "pass_prefix", "pass_timeout")
 WISHES: dict[str, tuple[str, ...]] = {
     "file": ("file_dir", "file_iterations"),
+    "secret-service": ("secret_service_collection",),
+    "keyctl": ("keyctl_scope", "keyctl_expiry"),
+    "pass": _PASS,
+    "passage": _PASS,
+    "age": ("age_dir", "age_identity", "age_recipients"),
+    "keychain": ("keychain", "biometrics"),
+    "op": _OP,
+    "op-connect": (*_OP, "op_connect_host"),
+    "op-desktop": (*_OP, "op_desktop_account_id"),
+    "proton-pass": ("proton_pass_share_id", "proton_pass_item_title_prefix", "proton_pass_timeout"),
+    "helper": ("helper_timeout",),
 }
 SECRETS: dict[str, dict[str, tuple[str, ...]]] = {
     "file": {"file_passphrase": ("AWS_VAULT_FILE_PASSPHRASE",)},
+    "op": {"op_token": ("AWS_VAULT_OP_SERVICE_ACCOUNT_TOKEN", "OP_SERVICE_ACCOUNT_TOKEN")},
+    "op-connect": {"op_connect_token": ("AWS_VAULT_OP_CONNECT_TOKEN", "OP_CONNECT_TOKEN")},
+    "proton-pass": {"proton_pass_token": ("PROTON_PASS_PERSONAL_ACCESS_TOKEN",)},
 }

@@ -260,6 +260,7 @@ class Settings:
             wishes[secret] = next(values, None)
         if family != "file":
             wishes["program_environment"] = import_module("strongroom.cli.environment").of_helper(self.inherited)
+            wishes["profile_names"] = lambda: profiles.names(self.document())
         return keystore.open(name, {**wishes, **(places or {})}, self._ask_passphrase)
 
     def remember_store(self) -> None:

@@ -102,10 +102,31 @@ if TYPE_CHECKING:
 
 # name -> the line that help shows
 KEYSTORES = {
+    "wincred": "Windows' Credential Manager.",
+    "winhello": "The same, opened by Windows Hello.",
+    "keychain": "A keychain of macOS.",
+    "secret-service": "GNOME's keyring, or another Secret Service.",
+    "kwallet": "KDE's wallet.",
+    "keyctl": "The Linux kernel, until the machine restarts.",
+    "pass": "The password store of the program pass.",
+    "passage": "The same of the program passage.",
     "file": "Encrypted files in a directory, opened by a passphrase.",
+    "age": "Files that age encrypts, opened by an SSH key or an age identity.",
+    "op-connect": "1Password, by a Connect server.",
+    "op": "1Password, by a service account.",
+    "op-desktop": "1Password, by the app on this machine.",
+    "proton-pass": "Proton Pass, by its own program.",
+    "helper": "A program of yours, strongroom-store-NAME: helper:NAME.",
 }
 # Where a store's module is not called like the store.
-MODULES: dict[str, str] = {}
+MODULES = {
+    "secret-service": "secret_service",
+    "pass": "password_store",
+    "passage": "password_store",
+    "op-connect": "op_connect",
+    "op-desktop": "op_desktop",
+    "proton-pass": "proton_pass",
+}
 # What stands before the name of a program of the user's that keeps items: ``helper:NAME``.
 HELPER = "helper:"
 
