@@ -32,6 +32,7 @@ import strongroom.keystore.memory
 import strongroom.keystore.op
 import strongroom.keystore.op_connect
 import strongroom.keystore.op_desktop
+import strongroom.keystore.password_store
 import strongroom.keystore.proton_pass
 import strongroom.keystore.secret_service
 import strongroom.keystore.wincred
@@ -82,6 +83,7 @@ if TYPE_CHECKING:
     _op: KeystoreModule = strongroom.keystore.op
     _op_connect: KeystoreModule = strongroom.keystore.op_connect
     _op_desktop: KeystoreModule = strongroom.keystore.op_desktop
+    _password_store: KeystoreModule = strongroom.keystore.password_store
     _proton_pass: KeystoreModule = strongroom.keystore.proton_pass
     _kwallet: KeystoreModule = strongroom.keystore.kwallet
     _secret_service: KeystoreModule = strongroom.keystore.secret_service
