@@ -30,6 +30,27 @@ def _no_developer(tmp_path_factory):
         yield
 
 
+# What makes the Python processes that tests start count what they run. It doubles their time, and most of what they do is
+# counted in this process already, so only those tests have it that ask for the fixture `counted`.
+COUNTING = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _children_are_not_counted():
+    COUNTING.update({name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")})
+    with pytest.MonkeyPatch.context() as patch:
+        for name in COUNTING:
+            patch.delenv(name, raising=False)
+        yield
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """The processes that a test starts count for coverage: ``pytestmark = pytest.mark.usefixtures("counted")``."""
+    for name, value in COUNTING.items():
+        monkeypatch.setenv(name, value)
+
+
 @pytest.fixture(autouse=True)
 def _signals_as_they_were():
     """`exec` gives its command the default SIGPIPE; the tests, which live on, keep their own."""

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the fake AWS en
 def test_under_load_while_aws_fails_every_answer_is_the_right_one(tmp_path):
     """No wrong value, no older one after a newer, no error for what is cached, no growth of memory; and the load was real:
     there were hits, stale answers, failures of all kinds, and forced refreshes."""
-    report = soak.soak(tmp_path, soak.Load(clients=40, seconds=20, names=60, pause=0.04))
+    report = soak.soak(tmp_path, soak.Load(clients=40, seconds=8, names=60, pause=0.04))
 
     assert dict(report.troubles) == {}
     assert {what for kind, what in report.kinds if kind == "plain"} >= {"answered", "stale"}

@@ -21,6 +21,9 @@ if sys.platform == "win32":
 
 import termios
 
+# These are about processes: what those run counts.
+pytestmark = pytest.mark.usefixtures("counted")
+
 GST, AR = "GetSessionToken", "AssumeRole"
 LINUX = sys.platform == "linux"
 needs_proc = pytest.mark.skipif(not LINUX, reason="needs Linux's /proc")

@@ -13,7 +13,10 @@ from fakes.cloud import Call
 from harness.home import CODE, PASSPHRASE, M
 from harness.programs import path_with
 
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="the programs that ask are shell scripts here")
+pytestmark = [
+    pytest.mark.skipif(os.name == "nt", reason="the programs that ask are shell scripts here"),
+    pytest.mark.usefixtures("counted"),  # what the processes run that are asked about
+]
 
 EXPORT = ("export", "--format=json", "jon")
 GST = "GetSessionToken"
