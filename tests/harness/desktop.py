@@ -131,14 +131,17 @@ class Bus:
     def lock(self, path):
         self.call(DBusAddress(*SERVICE, "org.freedesktop.Secret.Service"), "Lock", "ao", [path])
 
-    def stop(self, child, name):
-        """Kill a program, and wait until the bus knows that its name is free."""
-        child.kill()
-        child.communicate()
+    def wait_until_gone(self, name):
         end = time.monotonic() + PATIENCE_SECONDS
         while self.connection.send_and_get_reply(message_bus.NameHasOwner(name)).body[0]:
             assert time.monotonic() < end, name
             time.sleep(0.01)
+
+    def stop(self, child, name):
+        """Kill a program, and wait until the bus knows that its name is free."""
+        child.kill()
+        child.communicate()
+        self.wait_until_gone(name)
 
     def wait_for_queue(self, name, length):
         """Wait until so many connections own a name or wait for it."""

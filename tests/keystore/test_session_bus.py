@@ -1,3 +1,4 @@
+import gc
 import shutil
 import sys
 import threading
@@ -126,6 +127,23 @@ def test_an_error_is_passed_on(desktop):
     with pytest.raises(KeystoreUnavailable) as caught, link.bus() as bus:
         bus.call(DBusAddress("/", "no.such.program", "a.b"), "C")
     assert caught.value.message.startswith("the broker is not there: ")
+
+
+def test_a_connection_ends_with_its_last_user(desktop):
+    """At once; and in a reference cycle, such as a traceback makes, no socket is left behind for a warning."""
+    ended = []
+    for in_cycle in (False, True):
+        link = session_bus.Link(desktop.address, "the broker")
+        with link.bus() as bus:
+            ended.append(bus.unique_name)
+        if in_cycle:
+            cycle = [link]
+            cycle.append(cycle)
+            del cycle
+        del link, bus
+    gc.collect()
+    for name in ended:
+        desktop.wait_until_gone(name)
 
 
 # Turns

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
+import weakref
 from collections import deque
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -31,7 +32,7 @@ from jeepney.io.blocking import DBusConnection, prep_socket
 from strongroom.errors import KeystoreError, KeystoreUnavailable, PromptDismissed, PromptFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 # How long a program on the bus may take for an answer that needs no human. libdbus waits 25 seconds; a store that is
 # well answers within some milliseconds.
@@ -173,11 +174,12 @@ class Link:
         program: What to call the other side in messages.
     """
 
-    __slots__ = ("_address", "_bus", "_lock", "_program")
+    __slots__ = ("__weakref__", "_address", "_bus", "_hang_up", "_lock", "_program")
 
     def __init__(self, address: str, program: str) -> None:
         self._address = address
         self._bus: Bus | None = None
+        self._hang_up: Callable[[], object] = int  # nothing to do yet
         self._lock = threading.RLock()
         self._program = program
 
@@ -193,6 +195,9 @@ class Link:
             try:
                 if self._bus is None:
                     self._bus = connect(self._address)
+                    # A keystore has no end that its users tell it: the connection ends with the last that uses it. A
+                    # finalizer, since __del__ comes too late where that one is part of a reference cycle.
+                    self._hang_up = weakref.finalize(self, self._bus.close)
                 yield self._bus
             except DBusErrorResponse as error:
                 raise self._refusal(error) from error
@@ -207,15 +212,10 @@ class Link:
                 reason = (error.strerror or str(error)).lower()
                 raise KeystoreError(f"the connection to {self._program} broke: {reason}") from error
 
-    def __del__(self) -> None:
-        # A keystore has no end that its users tell it: the connection ends with the last store that uses it.
-        self.close()
-
     def close(self) -> None:
         """Hang up; the next `bus` connects anew."""
-        if self._bus is not None:
-            self._bus.close()
-            self._bus = None
+        self._hang_up()
+        self._bus = None
 
     def _refusal(self, error: DBusErrorResponse) -> KeystoreError:
         told = error.data[0] if error.data and isinstance(error.data[0], str) else ""
