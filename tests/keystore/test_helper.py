@@ -239,3 +239,9 @@ def test_a_program_that_is_not_there(tmp_path):
     with pytest.raises(KeystoreUnavailable) as caught:
         helper.open({"helper": "none", "program_environment": {"PATH": os.fspath(tmp_path)}}, None)
     assert caught.value.message == "the program 'strongroom-store-none' is not on the path"
+
+
+def test_the_example_is_in_the_documentation():
+    """As it is."""
+    docs = EXAMPLE.parents[1] / "docs" / "keystores.md"
+    assert f"```python\n{EXAMPLE.read_text()}```\n" in docs.read_text()

@@ -91,6 +91,15 @@ def test_who_else_sees_it(opened, name, scope, seen):
     assert other(name, scope, "print(list(store.listing()))") == seen
 
 
+def test_where_nothing_was_stored(opened):
+    """There is no keyring, and none is made by looking."""
+    store = opened()
+    with pytest.raises(ItemNotFound) as caught:
+        store.get("jon")
+    assert caught.value.message == f"no item 'jon' in {store.location}"
+    assert store._find() is None
+
+
 def test_a_session_of_its_own(opened, name):
     """A login sees neither the session of another nor, from there, what is not the user's; the user's it opens."""
     opened("session").set(Item("jon", b"data"))
