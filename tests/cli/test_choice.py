@@ -139,3 +139,10 @@ def test_sessions_apart(home, cloud, c1):
         Arguments({}, []), c1.environ | {"STRONGROOM_SESSION_BACKEND": "file"}, Talk("strongroom"), "test"
     )
     assert isinstance(settings.vault().keystore, FileKeystore)  # the same as the keys'
+
+
+def test_a_locked_store(stores, make):
+    """Where nobody is to be asked, it is enough that it is there; how many keys are in it stays open."""
+    stores["two"] = type("Locked", (MemoryKeystore,), {"exists": lambda _: True, "listing": lambda _: 1 / 0})()
+    found = {each.name: each.keys for each in choice.looks(make(), asks=False)}
+    assert found == {"one": 0, "two": None, "three": 0}

@@ -41,13 +41,13 @@ class Look:
     Args:
         name: The store.
         keystore: It, open; None if it cannot be used.
-        keys: How many long-term keys are in it.
+        keys: How many long-term keys are in it; None if that cannot be told without asking somebody to unlock it.
         reason: Why it cannot be used, or empty.
     """
 
     __slots__ = ("keys", "keystore", "name", "reason")
 
-    def __init__(self, name: str, keystore: Keystore | None, keys: int, reason: str) -> None:
+    def __init__(self, name: str, keystore: Keystore | None, keys: int | None, reason: str) -> None:
         self.name = name
         self.keystore = keystore
         self.keys = keys
@@ -59,18 +59,27 @@ def order(platform: str = sys.platform) -> tuple[str, ...]:
     return tuple(name for name in _ORDERS.get(platform, _ORDER) if name in KEYSTORES)
 
 
-def look(settings: Settings, name: str) -> Look:
-    """Open a store, and count the keys in it. Nobody is asked for anything."""
+def look(settings: Settings, name: str, *, asks: bool = True) -> Look:
+    """Open a store, and count the keys in it.
+
+    Args:
+        settings: Flags, variables, files.
+        name: The store.
+        asks: Whether a store that is locked may have its human asked to unlock it, to be listed.
+    """
     try:
         store = settings.store(name, {"choosing": "1"})
+        exists = getattr(store, "exists", None)  # of stores that have to be unlocked before they are listed
+        if exists is not None and not asks:
+            return Look(name, store, None if exists() else 0, "")
         return Look(name, store, sum(is_key(key) for key in store.listing()), "")
     except (KeystoreError, PromptError) as error:
         return Look(name, None, 0, error.message)
 
 
-def looks(settings: Settings) -> Iterator[Look]:
+def looks(settings: Settings, *, asks: bool = True) -> Iterator[Look]:
     """What can be found out about each store that is chosen from."""
-    return (look(settings, name) for name in order())
+    return (look(settings, name, asks=asks) for name in order())
 
 
 def choose(settings: Settings) -> Keystore:
