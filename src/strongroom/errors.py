@@ -31,6 +31,7 @@
         AwsUnreachable                   no answer, or none that makes sense
       CommandError                       the command to run cannot be run (126, 127)
       RotationFailed                     a rotation stopped half-way (rotation/)
+      BackupError                        a backup cannot be made, opened or trusted (backup/)
       CannotOpen                         no browser came for a page (cli/browser.py)
       TokenError                         there is no token for the agent's requests (agent/token.py)
       LogError                           the agent's log cannot be written (agent/log.py)

@@ -1,13 +1,16 @@
 """strongroom is stopped dead before each write, rename and call in turn: what is left is the old or the new, never less."""
 
+import os
 import shutil
 import signal
 import sys
 
+import pyrage
 import pytest
 
+from harness import items
 from harness.crash import crashing
-from harness.home import ADM, CODE, M
+from harness.home import ADM, CODE, PASSPHRASE, M
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs fork and SIGKILL")
 
@@ -20,12 +23,12 @@ def torn(request):
     return request.param
 
 
-def each_death(home, torn, argv, check, env=None):
+def each_death(home, torn, argv, check, env=None, prelude=""):
     """Run *argv* from the same state again and again, dying a step later each time; returns what it died before."""
     saved = home.path.parent / "saved"
     shutil.copytree(home.path, saved, symlinks=True)
     deaths = []
-    with crashing(home, env) as run:
+    with crashing(home, env, prelude) as run:
         for at in range(1, MOST_STEPS):
             shutil.rmtree(home.path)
             shutil.copytree(saved, home.path, symlinks=True)
@@ -124,3 +127,99 @@ def test_what_is_removed(c1, argv):
         assert "jon" in left or argv[0] == "remove"
 
     assert "unlink" in each_death(c1, torn=False, argv=argv, check=check)
+
+
+# Somebody who types this whenever a passphrase is asked for.
+TYPES = "import strongroom.cli.passphrase as asking; asking.ask = lambda *_, **__: {!r}"
+
+
+def opened(directory, passphrase):
+    """Item name -> its data, of those that this passphrase opens."""
+    found = {}
+    for name in items.names(str(directory)):
+        try:
+            found[name] = items.read(str(directory), name, passphrase)
+        except Exception:  # joserfc has many
+            continue
+    return found
+
+
+@pytest.mark.parametrize(
+    ("torn", "finish"), [(True, ["list"]), (False, ["passwd", "--resume"])], ids=["the next run", "--resume"]
+)
+def test_a_passphrase_that_is_changed(c1, torn, finish):
+    """`passwd`: after the next run, whichever, all items of both collections are under one passphrase, the old or the new."""
+    c1.put_session("sts.GetSessionToken", "jon", M)
+    own = c1.keys.parent / "strongroom"
+    items.write(str(own), "totp:x", {"seed": "S"}, PASSPHRASE, "a seed")
+    before = opened(c1.keys, PASSPHRASE), opened(own, PASSPHRASE)
+    outcomes = []
+
+    def check():
+        result = c1.call(*finish)
+        assert (result.status, "error" in result.stderr, "warning" in result.stderr) == (0, False, False)
+        found = [(opened(c1.keys, word), opened(own, word)) for word in (PASSPHRASE, "next")]
+        assert sorted(map(bool, (each[0] for each in found))) == [False, True]
+        assert before in found
+        assert not [name for name in os.listdir(c1.path) if name.startswith(".strongroom-passwd-")]
+        outcomes.append(found.index(before))
+
+    deaths = each_death(c1, torn, ["passwd"], check, prelude=TYPES.format("next"))
+    assert deaths.count("replace") == 4  # the journal, and three items
+    assert outcomes == sorted(outcomes)
+    assert set(outcomes) == {0, 1}
+
+
+def test_a_vault_that_is_backed_up(c1, torn):
+    """`backup` over an older one: the old file or the new, and nobody else may read either."""
+    identity = pyrage.x25519.Identity.generate()
+    path = c1.path / "vault.age"
+    argv = ["backup", "--force", "-r", str(identity.to_public()), str(path)]
+    assert c1.call(*argv).status == 0
+    c1.put_key("ann")
+    counts = []
+
+    def check():
+        assert path.stat().st_mode & 0o777 == 0o600
+        counts.append(len(pyrage.decrypt(path.read_bytes(), [identity]).splitlines()) - 1)
+
+    assert "replace" in each_death(c1, torn, argv, check)
+    assert counts == sorted(counts)
+    assert set(counts) == {1, 2}
+
+
+def test_a_vault_that_is_restored(c1, torn):
+    """`restore` over a changed key: the one of the backup or the other, and then there is a copy of that."""
+    identity = pyrage.x25519.Identity.generate()
+    (c1.path / "key.txt").write_text(f"{identity}\n")
+    path = c1.path / "vault.age"
+    assert c1.call("backup", "-r", str(identity.to_public()), str(path)).status == 0
+    old, new = c1.items()["jon"], c1.put_key("jon", "AKIANEWKEYXXXXXXXXXX")
+    seen = set()
+
+    def check():
+        found = c1.items()["jon"]
+        seen.add(found["AccessKeyID"])
+        assert found == old or found["AccessKeyID"] == new
+        if found == old:
+            [copy] = (c1.path / "xdg-data" / "strongroom").glob("replaced-*.age")
+            assert b'"Key":"jon"' in pyrage.decrypt(copy.read_bytes(), [identity])
+
+    each_death(c1, torn, ["restore", "-y", "-i", str(c1.path / "key.txt"), str(path)], check)
+    assert seen == {old["AccessKeyID"], new}
+
+
+def test_files_that_are_set_aside(c1):
+    """`doctor --reset`: each file is in one place, whole, and the next run sets aside the rest."""
+    c1.put_key("ann")
+    before = {name: (c1.keys / name).read_bytes() for name in ("ann", "jon")}
+
+    def check():
+        left = {path.name: path.read_bytes() for path in c1.keys.iterdir()}
+        aside = {path.name: path.read_bytes() for path in c1.path.glob("set-aside-*/keys/*")}
+        assert left | aside == before
+        assert not left.keys() & aside.keys()
+        assert c1.call("doctor", "--reset", "-y").status == 0
+        assert list(c1.keys.iterdir()) == []
+
+    assert each_death(c1, torn=False, argv=["doctor", "--reset", "-y"], check=check).count("rename") == 2

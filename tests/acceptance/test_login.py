@@ -178,6 +178,8 @@ def test_a_user(c1, cloud, signin):
     assert signin.requests == [Request("POST", HOST, "/federation", federated.access_key_id)]
     assert c1.sessions() == []
     assert c1.call("login", "-ns", "jon").status == 0
+    # Nobody gets to see the key: what forbids that does not forbid this.
+    assert c1.call("login", "-ns", "jon", env={"STRONGROOM_FORBID_LONG_TERM_OUTPUT": "true"}).status == 0
 
 
 @pytest.mark.parametrize(("user", "name"), [

@@ -19,10 +19,15 @@ def refused(path):
 
 @pytest.mark.parametrize(
     ("text", "values"),
-    [("", {}), ("# nothing\n", {}), ('backend = "file"\nlock_wait = 7\n', {"backend": "file", "lock_wait": 7})],
+    [
+        ("", {}),
+        ("# nothing\n", {}),
+        ("lock_wait = true\n", {"lock_wait": True}),
+        ('backend = "file"\nlock_wait = 7\n', {"backend": "file", "lock_wait": 7}),
+    ],
 )
 def test_a_flat_table(path, text, values):
-    """Of texts and numbers, under the keys that there are."""
+    """Of texts, numbers and switches, under the keys that there are."""
     path.write_text(text)
     assert read(str(path), KEYS) == values
 
@@ -35,12 +40,12 @@ def test_an_unknown_key(path):
 
 @pytest.mark.parametrize(
     ("text", "shown"),
-    [("true", "True"), ("1.5", "1.5"), ("[1]", "[1]"), ("{ a = 1 }", "{'a': 1}"), ("1979-05-27", "datetime.date(1979, 5, 27)")],
+    [("1.5", "1.5"), ("[1]", "[1]"), ("{ a = 1 }", "{'a': 1}"), ("1979-05-27", "datetime.date(1979, 5, 27)")],
 )  # fmt: skip
 def test_other_types(path, text, shown):
-    """Nothing of ours is a list, a table, a date or a switch."""
+    """Nothing of ours is a list, a table or a date."""
     path.write_text(f"backend = {text}\n")
-    assert refused(path) == (f"{path}: backend: expected a text or a number, got {shown}", "")
+    assert refused(path) == (f"{path}: backend: expected a text, a number, true or false, got {shown}", "")
 
 
 def test_what_is_no_toml(path):

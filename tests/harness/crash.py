@@ -14,7 +14,7 @@ from harness.home import decode
 DRIVER = """\
 import json, os, signal, sys
 import botocore.httpsession, botocore.session, tempfile
-from strongroom.cli import add, clear, export, remove, world
+from strongroom.cli import add, backup, clear, export, passwd, remove, reset, restore, world
 from strongroom.cli.main import main
 from strongroom.aws import sts
 from strongroom.providers import once
@@ -55,6 +55,8 @@ def child(at, torn, argv, told):
     os._exit(status)
 
 
+exec(sys.argv[1])
+
 for line in sys.stdin:
     at, torn, argv = json.loads(line)
     reader, writer = os.pipe()
@@ -69,11 +71,16 @@ for line in sys.stdin:
 
 
 @contextlib.contextmanager
-def crashing(home, env=None):
-    """Yields ``run(at, torn, *argv)``, which returns (exit status, what it was about to do, or "done")."""
+def crashing(home, env=None, prelude=""):
+    """Yields ``run(at, torn, *argv)``, which returns (exit status, what it was about to do, or "done").
+
+    Args:
+        env: Variables on top of the home's.
+        prelude: What the process does first, such as putting somebody there who answers questions.
+    """
     environ = {name: value for name, value in home._environ(env).items() if not name.startswith("COVERAGE_")}
     process = subprocess.Popen(
-        [sys.executable, "-c", DRIVER], env=environ, cwd=home.work, start_new_session=True,
+        [sys.executable, "-c", DRIVER, prelude], env=environ, cwd=home.work, start_new_session=True,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE,
     )  # fmt: skip
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import strongroom.cli.add
 import strongroom.cli.agent
+import strongroom.cli.backup
 import strongroom.cli.clear
 import strongroom.cli.doctor
 import strongroom.cli.exec
@@ -17,7 +18,10 @@ import strongroom.cli.help
 import strongroom.cli.list
 import strongroom.cli.login
 import strongroom.cli.mfa
+import strongroom.cli.passwd
 import strongroom.cli.remove
+import strongroom.cli.restore
+import strongroom.cli.reveal
 import strongroom.cli.rotate
 import strongroom.cli.sm
 import strongroom.cli.sso
@@ -62,6 +66,7 @@ if TYPE_CHECKING:
     _sm: Command = strongroom.cli.sm
     _sso_command: Command = strongroom.cli.sso
     _add: Command = strongroom.cli.add
+    _backup: Command = strongroom.cli.backup
     _clear: Command = strongroom.cli.clear
     _doctor: Command = strongroom.cli.doctor
     _exec: Command = strongroom.cli.exec
@@ -71,7 +76,10 @@ if TYPE_CHECKING:
     _list: Command = strongroom.cli.list
     _login: Command = strongroom.cli.login
     _mfa: Command = strongroom.cli.mfa
+    _passwd: Command = strongroom.cli.passwd
     _remove: Command = strongroom.cli.remove
+    _restore: Command = strongroom.cli.restore
+    _reveal: Command = strongroom.cli.reveal
     _rotate: Command = strongroom.cli.rotate
     _version: Command = strongroom.cli.version
 

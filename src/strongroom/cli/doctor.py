@@ -1,6 +1,7 @@
 """``doctor``: say where keys are kept and why there, how you can be asked, which files are read, and what is wrong.
 
-Nothing is changed, nobody is asked for anything, and no secret is opened.
+Nothing is changed, nobody is asked for anything, and no secret is opened; except with ``--reset``, which see
+(`strongroom.cli.reset`).
 """
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ import sys
 from typing import TYPE_CHECKING
 
 from strongroom import __version__, profiles, prompt
-from strongroom.cli import choice, environment
+from strongroom.cli import choice, environment, reset
 from strongroom.cli.flags import Flag
 from strongroom.cli.setting import SETTINGS
 from strongroom.cli.terminal import answer
 from strongroom.credentials import go_json
-from strongroom.errors import StrongroomError
+from strongroom.errors import StrongroomError, UsageError
 from strongroom.keystore import KEYSTORES
 from strongroom.sso import reach
 
@@ -26,7 +27,11 @@ if TYPE_CHECKING:
     from strongroom.cli.flags import Arguments
     from strongroom.cli.settings import Settings
 
-FLAGS = (Flag("json", "the same, as JSON"),)
+FLAGS = (
+    Flag("json", "the same, as JSON"),
+    Flag("reset", "the passphrase of the file keystore is forgotten: set its files aside, and begin anew"),
+    Flag("yes", "--reset: do not ask", short="y"),
+)
 WORDS: tuple[str, ...] = ()
 RUNS = False
 
@@ -34,7 +39,17 @@ NOT_LOOKED_AT = "is used when it is named; not looked at"
 
 
 def run(arguments: Arguments, settings: Settings) -> int:
-    """Print what was found; 1 if no keystore can be used, or a file cannot be read."""
+    """Print what was found; 1 if no keystore can be used, or a file cannot be read.
+
+    Raises:
+        UsageError: These flags do not go together.
+    """
+    if arguments.on("reset"):
+        if arguments.on("json"):
+            raise UsageError("--reset has no answer in JSON")
+        return reset.run(arguments, settings)
+    if arguments.on("yes"):
+        raise UsageError("--yes is for --reset: nothing else is asked")
     stores, in_use = _stores(settings)
     problems = list(_problems(settings, stores, in_use))
     found: dict[str, object] = {
@@ -60,14 +75,14 @@ def run(arguments: Arguments, settings: Settings) -> int:
 def _stores(settings: Settings) -> tuple[list[dict[str, object]], str]:
     """What is known of each store, and the name of the one that is used, or nothing."""
     named = str(settings.get("backend"))
-    looked = {each.name: each for each in choice.looks(settings)}
+    looked = {each.name: each for each in choice.looks(settings, asks=False)}
     if named and named not in looked:
-        looked = {named: choice.look(settings, named)} | looked
+        looked = {named: choice.look(settings, named, asks=False)} | looked
     usable = [each for each in looked.values() if each.keystore is not None]
-    with_keys = [each for each in usable if each.keys]
+    with_keys = [each for each in usable if each.keys != 0]
     in_use = named or next((each.name for each in [*with_keys, *usable]), "")
     if not named and in_use:
-        why = "there are keys in it" if looked[in_use].keys else "it is the first that can be used here"
+        why = "there are keys in it" if looked[in_use].keys != 0 else "it is the first that can be used here"
     else:
         why = settings.origin("backend") if named else ""
     rows: list[dict[str, object]] = []
@@ -177,5 +192,6 @@ def _table(rows: object, told: object) -> Iterator[str]:
 
 
 def _store(row: dict[str, object]) -> str:
-    text = f"{row['location']}: {row['keys']} keys" if row["usable"] else str(row["told"])
+    keys = "not counted, for that it may have to be unlocked" if row.get("keys") is None else f"{row['keys']} keys"
+    text = f"{row['location']}: {keys}" if row["usable"] else str(row["told"])
     return text + (f" (used: {row['why']})" if row["used"] else "")

@@ -185,7 +185,7 @@ class _Login:
             got = self.given
         else:
             retrieval.warn_of_store(self.settings)
-            got = retrieval.credentials(self.settings, self.profile, self.steps)
+            got = retrieval.credentials(self.settings, self.profile, self.steps, are_handed_out=False)
         if self._is_role():
             return got, self._session_seconds()
         endpoint = self._endpoint()

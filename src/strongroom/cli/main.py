@@ -54,6 +54,7 @@ if TYPE_CHECKING:
 COMMANDS = {
     "add": "store a long-term access key",
     "agent": "serve secrets over local HTTP like AWS's agent 1 and 2",
+    "backup": "put the whole vault into one encrypted file",
     "clear": "remove stored sessions",
     "doctor": "say where keys are kept, and what is wrong",
     "exec": "run a command with temporary credentials",
@@ -63,7 +64,10 @@ COMMANDS = {
     "list": "list profiles, stored keys and sessions",
     "mfa": "keep seeds of MFA devices, to make their codes here",
     "login": "open the AWS console, signed in",
+    "passwd": "change the passphrase of the file keystore",
     "remove": "remove a stored key and its sessions",
+    "restore": "put the items of a backup into a keystore",
+    "reveal": "show a stored key, on purpose",
     "rotate": "replace a stored key by a new one, in AWS too",
     "sm": "the same like AWS's credentials provider 3; check a config",
     "sso": "list the roles of IAM Identity Center, and add profiles",

@@ -13,14 +13,28 @@ if TYPE_CHECKING:
 # A new passphrase that is typed differently this often is given up.
 TRIES = 3
 
+_INSTEAD = (
+    "run it in a terminal, or set AWS_VAULT_FILE_PASSPHRASE; inside `strongroom exec`, exec --keep-vault-secrets "
+    "passes it on"
+)
 
-def ask(settings: Settings, message: str, *, confirm: bool = False) -> str:
+
+def ask(
+    settings: Settings,
+    message: str,
+    *,
+    confirm: bool = False,
+    what: str = "the keystore's passphrase",
+    instead: str = _INSTEAD,
+) -> str:
     """Ask for a passphrase, hidden.
 
     Args:
         settings: They say who asks.
         message: The question.
         confirm: Whether it is a new one, which is asked twice and must not be empty.
+        what: What is asked for, in the words of an error.
+        instead: What to do where nobody can be asked.
 
     Raises:
         KeystoreLocked: Nobody can be asked here, or a new passphrase was typed differently again and again.
@@ -41,9 +55,5 @@ def ask(settings: Settings, message: str, *, confirm: bool = False) -> str:
             else:
                 note = "The two differ."
     except PromptUnavailable as error:
-        raise KeystoreLocked(
-            f"the keystore's passphrase is needed, and {error.message}",
-            "run it in a terminal, or set AWS_VAULT_FILE_PASSPHRASE; inside `strongroom exec`, "
-            "exec --keep-vault-secrets passes it on",
-        ) from error
+        raise KeystoreLocked(f"{what} is needed, and {error.message}", instead) from error
     raise KeystoreLocked("no new passphrase was agreed on")

@@ -80,8 +80,16 @@ def planned(settings: Settings, name: str) -> tuple[Profile, tuple[Step, ...]]:
     return profile, steps
 
 
-def credentials(settings: Settings, profile: Profile, steps: tuple[Step, ...]) -> Credentials:
+def credentials(
+    settings: Settings, profile: Profile, steps: tuple[Step, ...], *, are_handed_out: bool = True
+) -> Credentials:
     """Take the steps.
+
+    Args:
+        settings: Flags, variables, files.
+        profile: Whose credentials.
+        steps: The way to them.
+        are_handed_out: Whether others get to see them, which a setting may forbid of a long-term key.
 
     Raises:
         StrongroomError: Any of the tree.
@@ -93,7 +101,23 @@ def credentials(settings: Settings, profile: Profile, steps: tuple[Step, ...]) -
         steps, vault, lambda: import_module("strongroom.cli.world").World(settings, profile, steps)
     )
     settings.talk.debug(f"credentials of {profile.name!r}: {got!r}")
+    if are_handed_out and not got.session_token:
+        refuse_if_forbidden(settings)
     return got
+
+
+def refuse_if_forbidden(settings: Settings) -> None:
+    """Refuse to show a long-term key, or to hand it out.
+
+    Raises:
+        StrongroomError: The setting `forbid_long_term_output` says so.
+    """
+    if settings.get("forbid_long_term_output"):
+        raise StrongroomError(
+            f"{settings.origin('forbid_long_term_output')} forbids to show or hand out a long-term key "
+            "(forbid_long_term_output)",
+            "leave out --no-session; the command then gets a session of the key",
+        )
 
 
 def warn_of_store(settings: Settings) -> None:

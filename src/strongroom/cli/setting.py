@@ -109,6 +109,7 @@ SETTINGS = {
     "file_dir": Setting(DEFAULT_FILE_DIR, flag="file-dir", env="AWS_VAULT_FILE_DIR", is_path=True),
     "file_iterations": Setting(str(FEWEST_ITERATIONS), read=_iterations),
     "lock_wait": Setting(DEFAULT_LOCK_WAIT, read=_wait),
+    "forbid_long_term_output": Setting("false", read=_switch),
     # Of single stores, by the names that aws-vault has for their flags.
     "keychain": Setting("aws-vault", flag="keychain", env="AWS_VAULT_KEYCHAIN_NAME"),
     "biometrics": Setting("false", flag="biometrics", env="AWS_VAULT_BIOMETRICS", read=_switch),

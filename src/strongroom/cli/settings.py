@@ -261,7 +261,11 @@ class Settings:
         if family != "file":
             wishes["program_environment"] = import_module("strongroom.cli.environment").of_helper(self.inherited)
             wishes["profile_names"] = lambda: profiles.names(self.document())
-        return keystore.open(name, {**wishes, **(places or {})}, self._ask_passphrase)
+        made = keystore.open(name, {**wishes, **(places or {})}, self._ask_passphrase)
+        journal = getattr(made, "journal", "")
+        if journal and os.path.lexists(journal):
+            import_module("strongroom.cli.rekeying").finish(self, made)
+        return made
 
     def remember_store(self) -> None:
         """Go on using the store that was chosen, if one was, now that there is a key in it."""

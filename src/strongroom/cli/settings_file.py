@@ -31,6 +31,6 @@ def read(path: str, keys: Sequence[str]) -> Mapping[str, object]:
     for key, value in own.items():
         if key not in keys:
             raise ConfigError(f"{path}: unknown key {key!r}", f"known are {', '.join(keys)}")
-        if not isinstance(value, (str, int)) or isinstance(value, bool):
-            raise ConfigError(f"{path}: {key}: expected a text or a number, got {value!r}")
+        if not isinstance(value, (str, int)):
+            raise ConfigError(f"{path}: {key}: expected a text, a number, true or false, got {value!r}")
     return own

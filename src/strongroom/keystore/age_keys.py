@@ -35,6 +35,9 @@ _BEGIN_OPENSSH = b"-----BEGIN OPENSSH PRIVATE KEY-----"
 _OLD_AND_LOCKED = b"ENCRYPTED"
 _OPENSSH = b"openssh-key-v1\0"
 
+# The setting that names a file of identities, unless something else did.
+SETTING = "age_identity"
+
 _HOW = "`age-keygen -o FILE` makes an identity; a key of SSH (ed25519 or RSA) is one, too"
 
 
@@ -95,24 +98,28 @@ def _recipient(text: str) -> Any:
         raise ConfigError(f"age_recipients holds something that is no recipient{shown}", _HOW) from error
 
 
-def public(path: str) -> list[str]:
+def public(path: str, what: str = SETTING) -> list[str]:
     """Return the recipients that the identities in a file belong to. Nobody is asked for a passphrase.
+
+    Args:
+        path: The file.
+        what: The setting or the flag that names it.
 
     Raises:
         KeystoreError: They cannot be told without a passphrase.
     """
-    content = read(path, "age_identity")
+    content = read(path, what)
     if content.startswith(_PEM) and not content.startswith(_ARMOUR):
-        return [_public_of_ssh(path, content)]
+        return [_public_of_ssh(path, content, what)]
     if not content.startswith((_ARMOUR, _BINARY)):
-        return [str(identity.to_public()) for identity in _own(path, content)]
+        return [str(identity.to_public()) for identity in _own(path, content, what)]
     raise KeystoreError(
-        f"age_identity {path!r} is encrypted, and does not say for whom to encrypt",
+        f"{what} {path!r} is encrypted, and does not say for whom to encrypt",
         "set age_recipients to its public key, which age-keygen printed",
     )
 
 
-def _public_of_ssh(path: str, content: bytes) -> str:
+def _public_of_ssh(path: str, content: bytes, what: str) -> str:
     """Return the public half of a key of SSH: of the file itself, if it has it in the clear, or of that beside it."""
     _, inside = _clear(content)
     if inside:
@@ -122,7 +129,7 @@ def _public_of_ssh(path: str, content: bytes) -> str:
             return file.readline(LIMIT_BYTES).strip()
     except OSError:
         raise KeystoreError(
-            f"cannot tell the public key of age_identity {path!r}", f"ssh-keygen -y -f {path} > {path}.pub"
+            f"cannot tell the public key of {what} {path!r}", f"ssh-keygen -y -f {path} > {path}.pub"
         ) from None
 
 
@@ -155,27 +162,28 @@ def _string(data: bytes) -> tuple[bytes, bytes]:
     return data[4:end], data[end:]
 
 
-def identities(path: str, ask: Ask) -> list[Any]:
+def identities(path: str, ask: Ask, what: str = SETTING) -> list[Any]:
     """Read the identities in a file.
 
     Args:
         path: An SSH private key, or a file of age's identities; either may have a passphrase.
         ask: How to ask for that.
+        what: The setting or the flag that names the file.
 
     Raises:
         KeystoreError: The file holds no identities, or none that can be used.
         KeystoreLocked: Its passphrase is wrong.
         PromptError: The passphrase could not be asked.
     """
-    content = read(path, "age_identity")
+    content = read(path, what)
     if content.startswith((_ARMOUR, _BINARY)):
-        return _own(path, _asked(path, ask, lambda passphrase: _decrypted(content, passphrase)))
+        return _own(path, _asked(path, ask, lambda passphrase: _decrypted(content, passphrase), what), what)
     if content.startswith(_PEM):
-        return [_ssh(path, content, ask)]
-    return _own(path, content)
+        return [_ssh(path, content, ask, what)]
+    return _own(path, content, what)
 
 
-def _own(path: str, content: bytes) -> list[Any]:
+def _own(path: str, content: bytes, what: str) -> list[Any]:
     """Read age's own identities, one a line."""
     lines = [line.strip() for line in content.decode("utf-8", "replace").splitlines()]
     try:
@@ -183,22 +191,22 @@ def _own(path: str, content: bytes) -> list[Any]:
     except pyrage.IdentityError:
         found = []  # no cause: it may quote a part of a secret
     if not found:
-        raise KeystoreError(f"age_identity {path!r} holds something that is no identity of age's", _HOW)
+        raise KeystoreError(f"{what} {path!r} holds something that is no identity of age's", _HOW)
     return found
 
 
-def _ssh(path: str, content: bytes, ask: Ask) -> Any:
+def _ssh(path: str, content: bytes, ask: Ask, what: str) -> Any:
     cipher, inside = _clear(content)
     if (cipher not in {"", "none"} and inside.startswith(_SSH)) or _OLD_AND_LOCKED in content[:200]:
-        content = _asked(path, ask, lambda passphrase: _unlocked(content, passphrase))
+        content = _asked(path, ask, lambda passphrase: _unlocked(content, passphrase), what)
     try:
         return pyrage.ssh.Identity.from_buffer(content)
     except pyrage.IdentityError:
         kind = f": {inside.split()[0]}" if inside and not inside.startswith(_SSH) else ""
-        raise KeystoreError(f"age_identity {path!r} is a key that age cannot use{kind}", _HOW) from None
+        raise KeystoreError(f"{what} {path!r} is a key that age cannot use{kind}", _HOW) from None
 
 
-def _asked(path: str, ask: Ask, attempt: Callable[[str], bytes | None]) -> bytes:
+def _asked(path: str, ask: Ask, attempt: Callable[[str], bytes | None], what: str) -> bytes:
     """Ask for a passphrase until an attempt with it succeeds."""
     message = f'Enter passphrase for "{path}": '
     for _ in range(TRIES):
@@ -206,7 +214,7 @@ def _asked(path: str, ask: Ask, attempt: Callable[[str], bytes | None]) -> bytes
         if found is not None:
             return found
         message = f'Wrong passphrase. Enter passphrase for "{path}": '
-    raise KeystoreLocked(f"wrong passphrase for age_identity {path!r}")
+    raise KeystoreLocked(f"wrong passphrase for {what} {path!r}")
 
 
 def _decrypted(content: bytes, passphrase: str) -> bytes | None:

@@ -30,6 +30,9 @@ TRIES = 3
 # A passphrase is proved on this many items at most: each costs a key derivation, and one that opens is enough.
 PROOFS = 16
 
+# What a change of the passphrase writes beside the directory: see `strongroom.keystore.rekeying`.
+JOURNAL_PREFIX = ".strongroom-passwd-"
+
 # What to do, by the system's reason.
 _ADVICE = {
     errno.EACCES: "check its owner and permissions",
@@ -86,6 +89,36 @@ class FileKeystore:
         self._iterations = iterations
         self._passphrase = None if passphrase is None else _bytes(passphrase)
         self._proved = False  # whether this passphrase has opened an item
+
+    # Changing the passphrase: see `strongroom.keystore.rekeying`
+
+    @property
+    def directory(self) -> str:
+        """Where items really are, links followed."""
+        return os.path.realpath(self.location)
+
+    @property
+    def journal(self) -> str:
+        """The file that is there while the passphrase is changed, or when that was interrupted."""
+        folder, name = os.path.split(self.directory)
+        return os.path.join(folder, JOURNAL_PREFIX + name)
+
+    def passphrase(self) -> bytes:
+        """The passphrase, proved on what is there; of an empty store it is a new one.
+
+        Raises:
+            KeystoreLocked: It opens nothing, or nobody can be asked.
+            PromptError: It could not be asked.
+        """
+        return self._passphrase_for_writing()
+
+    def file_names(self) -> list[str]:
+        """The names of the files that are items, sorted.
+
+        Raises:
+            KeystoreError: The directory cannot be read.
+        """
+        return sorted(name for name, _ in self._entries())
 
     # Reading
 

@@ -1,0 +1,212 @@
+"""``restore``: put the items of a backup into a keystore, after showing what that would change."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING
+
+from strongroom import prompt, vault
+from strongroom.backup import DIFFERENT, MAIN, NEW, SAME, UNREADABLE, Archive, BackupError, Entry, compare, put
+from strongroom.cli import backup_file
+from strongroom.cli.flags import Flag
+from strongroom.cli.terminal import answer
+from strongroom.credentials import show_time
+from strongroom.errors import (
+    KeystoreError,
+    KeystoreLocked,
+    ProfileNotFound,
+    PromptDismissed,
+    PromptUnavailable,
+    UsageError,
+)
+from strongroom.rotation.owner import shown_id
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from strongroom.backup import Change
+    from strongroom.cli.backup_file import Opened
+    from strongroom.cli.flags import Arguments
+    from strongroom.cli.settings import Settings
+    from strongroom.keystore import Keystore
+
+FLAGS = (
+    Flag("to", "the keystore to put them into, instead of the one in use", value="NAME"),
+    Flag("only", "this profile's key and sessions only; may be repeated", value="PROFILE", many=True),
+    Flag("identity", "what opens FILE: an SSH key, or a file of age-keygen", value="FILE", short="i"),
+    Flag("dry-run", "show what would change, and change nothing"),
+    Flag("yes", "do not ask", short="y"),
+)
+WORDS = ("file",)
+RUNS = False
+
+# What each state means for what is there.
+_TOLD = {
+    NEW: "new",
+    SAME: "the same",
+    DIFFERENT: "differs: the one that is there is replaced, and a copy of it kept",
+    UNREADABLE: "cannot be read where it is: replaced",
+}
+_REFUSED = "cannot be read where it is, so no copy can be kept: left alone"
+
+
+def run(arguments: Arguments, settings: Settings) -> int:
+    """Show, ask, and put; 1 if an item could not be put back."""
+    path = arguments.words[0]
+    if not path:
+        raise UsageError("required argument 'file' not provided")
+    backup = backup_file.read(settings, path)
+    entries = _wanted(arguments, backup.archive)
+    keystore = _target(arguments, settings)
+    collections = backup_file.collections(keystore)
+    changes = list(compare(entries, collections))
+    for warning in keystore.warnings:
+        settings.talk.warn(warning)
+    answer(f"{path}: {backup.archive.store} ({backup.archive.location}), {backup.archive.made_at}\n")
+    answer("".join(f"   {line}\n" for line in _lines(changes)))
+    to_do = [change for change in changes if change.is_to_do]
+    refused = any(change.is_refused for change in changes)
+    if refused:
+        settings.talk.warn("remove what cannot be read, with `remove` or `mfa remove`, and restore it then")
+    if not to_do:
+        answer("There is nothing to restore.\n")
+        return int(refused)
+    if arguments.on("dry-run"):
+        return int(refused)
+    if not arguments.on("yes") and not _confirmed(len(to_do), keystore.location):
+        return 0
+    _keep_copy(settings, backup, to_do, arguments.text("to") or str(settings.get("backend")), keystore.location)
+    failed = _put(settings, to_do, collections)
+    return int(refused or failed)
+
+
+def _wanted(arguments: Arguments, archive: Archive) -> list[Entry]:
+    """The items that are meant.
+
+    Raises:
+        ProfileNotFound: A profile is named of which there are none.
+    """
+    names = arguments.texts("only")
+    if not names:
+        return list(archive.entries)
+    owned = [(owner(entry), entry) for entry in archive.entries]
+    for name in names:
+        if all(owned_by != name for owned_by, _ in owned):
+            known = sorted(vault_name for vault_name, _ in owned if vault_name)
+            raise ProfileNotFound(
+                str(name), f"nothing of profile {name!r} is in the backup", known=dict.fromkeys(known)
+            )
+    return [entry for owned_by, entry in owned if owned_by in names]
+
+
+def owner(entry: Entry) -> str:
+    """The profile whose item it is; empty for what belongs to none, such as a sign-in."""
+    key = entry.item.key
+    if entry.collection != MAIN:
+        return key.removeprefix("rotation:") if key.startswith("rotation:") else ""
+    if vault.is_key(key):
+        return key
+    session = vault.SessionName.read(key)
+    return session.profile if session else ""
+
+
+def _target(arguments: Arguments, settings: Settings) -> Keystore:
+    name = arguments.text("to")
+    return settings.store(name) if name else settings.vault().keystore
+
+
+# Showing
+
+
+def _lines(changes: list[Change]) -> Iterator[str]:
+    """A line for each item: what it is, and what becomes of it."""
+    rows = [(_shown(change.entry), _told(change)) for change in changes]
+    width = max((len(name) for name, _ in rows), default=0)
+    for name, told in sorted(rows):
+        yield f"{name.ljust(width)}  {told}"
+
+
+def _shown(entry: Entry) -> str:
+    """What an item is, for people."""
+    key = entry.item.key
+    if entry.collection != MAIN:
+        kind, _, name = key.partition(":")
+        return f"{kind} {_quoted(name)}"
+    session = vault.SessionName.read(key)
+    if session and not vault.is_key(key):
+        return f"session {_quoted(session.profile)}, until {show_time(session.expires_at)}"
+    return f"{'key' if vault.is_key(key) else 'sign-in'} {_quoted(key.removeprefix('oidc:'))}"
+
+
+def _quoted(name: str) -> str:
+    return json.dumps(name, ensure_ascii=not name.isprintable())
+
+
+def _told(change: Change) -> str:
+    if change.is_refused:
+        return _REFUSED
+    if change.state == DIFFERENT and change.present is not None:
+        ids = [_access_key_id(data) for data in (change.present.data, change.entry.item.data)]
+        if all(ids) and ids[0] != ids[1]:
+            return f"{_TOLD[DIFFERENT]} ({shown_id(ids[0])} by {shown_id(ids[1])})"
+    return _TOLD[change.state]
+
+
+def _access_key_id(data: bytes) -> str:
+    """The id of a long-term key; empty of everything else."""
+    try:
+        found = json.loads(data)["AccessKeyID"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return ""
+    return found if isinstance(found, str) else ""
+
+
+def _confirmed(count: int, location: str) -> bool:
+    items = "this item" if count == 1 else f"these {count} items"
+    try:
+        return prompt.confirm(f"Restore {items} to {location}? (y|N) ")
+    except PromptDismissed:
+        return False
+    except PromptUnavailable as error:
+        raise PromptUnavailable(error.message, "run it in a terminal, or use --yes") from error
+
+
+# Doing
+
+
+def _keep_copy(settings: Settings, backup: Opened, changes: list[Change], store: str, location: str) -> None:
+    """Before anything is replaced: a backup of what will be, which the same passphrase or key opens."""
+    replaced = [
+        Entry(change.entry.collection, change.present, None) for change in changes if change.present is not None
+    ]
+    if not replaced:
+        return
+    now = time.time()
+    archive = Archive(
+        replaced, made_at=show_time(now), made_by=f"{settings.talk.program} restore", store=store, location=location
+    )
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
+    sealed = backup.seal(archive.to_bytes())
+    path = backup_file.write_copy(settings, f"replaced-{stamp}.age", sealed)
+    settings.talk.say(f"what is replaced is kept in {path}: `{settings.talk.program} restore` takes it back")
+
+
+def _put(settings: Settings, changes: list[Change], collections: Mapping[str, Keystore]) -> bool:
+    """Put items back; tell whether one could not be."""
+    done = failed = 0
+    try:
+        for change in changes:
+            try:
+                put(change.entry, collections)
+                done += 1
+            except KeystoreLocked:
+                raise
+            except (KeystoreError, BackupError) as error:
+                settings.talk.error(f"restore: {error.message}", error.hint)
+                failed += 1
+    finally:
+        if done:
+            settings.remember_store()
+        answer(f"Restored {done} of {len(changes)} items.\n" if failed else f"Restored {done} items.\n")
+    return bool(failed)
