@@ -61,10 +61,10 @@ def test_a_passphrase_that_is_no_text():
         envelope.seal_by_passphrase(b"x", "\udcff")
 
 
-@pytest.mark.parametrize("length", [len(envelope.BINARY), 60, len(SEALED) - 700, len(SEALED) - 1])
-def test_cut_short(length):
+def test_cut_short():
     """Anywhere: in the header, in the content, in the last byte."""
-    assert refused(envelope.open_by_identities, SEALED[:length], [ME]) == DAMAGED
+    for length in (len(envelope.BINARY), 60, len(SEALED) - 700, len(SEALED) - 1):
+        assert refused(envelope.open_by_identities, SEALED[:length], [ME]) == DAMAGED
 
 
 def test_changed():
