@@ -194,6 +194,8 @@ FIELDS = (
     Field("use_dualstack_endpoint", _switch, variables=("AWS_USE_DUALSTACK_ENDPOINT",)),
     Field("ca_bundle", variables=("AWS_CA_BUNDLE",)),
     Field("services"),
+    # what a server may do for whoever asks it
+    Field("allowed_roles", _words, unset=()),
     # where its pages are shown
     Field("browser", variables=("STRONGROOM_BROWSER",), flag="browser"),
 )

@@ -81,6 +81,7 @@ class Profile:
     use_dualstack_endpoint: bool | None
     ca_bundle: str | None
     services: str | None
+    allowed_roles: tuple[str, ...]
     browser: str | None
     places: Mapping[str, _Place]
 

@@ -453,3 +453,21 @@ def test_no_text_for_an_owner():
     """What no name can hold is a mistake like others."""
     with pytest.raises(CannotListen, match=r"^unix_socket_owner: embedded null byte$"):
         owner("a\0b")
+
+
+@pytest.mark.parametrize(
+    ("host", "shown"), [("127.0.0.1", "127.0.0.1"), ("203.0.113.1", "203.0.113.1"), ("2001:db8::1", "[2001:db8::1]")]
+)
+def test_one_address(host, shown):
+    """It is bound, or the error has the caller's advice."""
+    if host.startswith("127."):
+        with sockets.tcp(host, 0, "") as bound:
+            taken = bound.getsockname()[1]
+            with pytest.raises(CannotListen) as caught:
+                sockets.tcp(host, taken, "take another")
+    else:
+        taken = 4000
+        with pytest.raises(CannotListen) as caught:
+            sockets.tcp(host, taken, "take another")
+    assert caught.value.message.startswith(f"Could not bind to {shown}:{taken}: ")
+    assert caught.value.hint == "take another"

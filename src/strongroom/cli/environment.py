@@ -8,7 +8,7 @@ from strongroom.cli.mark import MARK, written
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from strongroom.credentials import Credentials
     from strongroom.profiles import Profile
@@ -32,6 +32,15 @@ STALE_PREFIX = "AWS_CONTAINER_"
 # They choose a profile, which would lead an SDK past the credentials that it was given.
 CHOOSERS = frozenset({"AWS_DEFAULT_PROFILE", "AWS_PROFILE", "AWS_SDK_LOAD_CONFIG"})
 
+# What tells SDKs not to ask the instance metadata service, or where another one is.
+METADATA = frozenset(
+    {
+        "AWS_EC2_METADATA_DISABLED",
+        "AWS_EC2_METADATA_SERVICE_ENDPOINT",
+        "AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE",
+    }
+)
+
 # What the interpreter sets LC_CTYPE to, for itself and its children, when it is started in a C locale (PEP 538).
 COERCED_LOCALES = frozenset({"C.UTF-8", "C.utf8", "UTF-8"})
 
@@ -52,6 +61,8 @@ def of_child(
     credentials: Credentials | None,
     *,
     keep_vault_secrets: bool = False,
+    served: Mapping[str, str] | None = None,
+    removed: Collection[str] = (),
 ) -> dict[str, str]:
     """The environment of the command that ``exec`` runs.
 
@@ -61,18 +72,23 @@ def of_child(
         profile: The profile that is used.
         credentials: Its credentials; without them the child is given the profile's name instead.
         keep_vault_secrets: Whether the child may open the vault as we do.
+        served: What it finds our server by, if credentials are served to it; they are then all it gets.
+        removed: Variables that would lead it elsewhere.
     """
     ours = {"AWS_VAULT": profile.name}
     if profile.region:
         ours |= {"AWS_REGION": profile.region, "AWS_DEFAULT_REGION": profile.region}
     if profile.endpoint_url:
         ours["AWS_ENDPOINT_URL"] = profile.endpoint_url
-    ours |= {"AWS_PROFILE": profile.name} if credentials is None else credentials.environment()
+    if served is not None:
+        ours |= served
+    else:
+        ours |= {"AWS_PROFILE": profile.name} if credentials is None else credentials.environment()
     outer = frozenset(marked) | {MARK}
     child = {
         name: value
         for name, value in without_credentials(inherited, keep_vault_secrets=keep_vault_secrets).items()
-        if name not in CHOOSERS and name not in outer
+        if name not in CHOOSERS and name not in outer and name not in removed
     }
     # A variable of the user's that we only repeat stays the user's: a strongroom in the child should heed it.
     changed = {name: value for name, value in ours.items() if child.get(name) != value}

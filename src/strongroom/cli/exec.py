@@ -13,11 +13,11 @@ from importlib import import_module
 from strongroom.cli import environment, lookup, retrieval
 from strongroom.cli.export import print_credentials
 from strongroom.cli.flags import Flag
-from strongroom.errors import StrongroomError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from types import ModuleType
     from typing import NoReturn
 
     from strongroom.cli.flags import Arguments
@@ -29,14 +29,35 @@ FLAGS = (
     Flag("keep-vault-secrets", "let the command see AWS_VAULT_FILE_PASSPHRASE and the like"),
     Flag("json", short="j", hidden=True),
     retrieval.STDOUT,
-    # Credential servers come later; until then these are understood, and refused in so many words.
-    Flag("server", short="s", hidden=True),
-    Flag("ecs-server", hidden=True),
-    Flag("ec2-server", hidden=True),
-    Flag("lazy", hidden=True),
+    Flag("server", "the same as --ecs-server", short="s"),
+    Flag("ecs-server", "serve the command credentials as Amazon ECS does, renewed as long as it runs"),
+    Flag("ec2-server", "serve them as Amazon EC2's instance metadata, at 169.254.169.254"),
+    Flag("lazy", "with --ecs-server: get credentials when the command asks for them"),
+    Flag("unprivileged", "with --ec2-server: at another address, for which no root is needed"),
+    Flag("imdsv1", "with --ec2-server: answer requests without a session token too"),
+    Flag("token-file", "with --ecs-server: give the command its token in a file"),
+    Flag(
+        "allow-role",
+        "with --ecs-server: let the command assume roles whose ARN fits; may be repeated",
+        value="GLOB",
+        many=True,
+    ),
+    Flag("any-process", "with a server: answer processes that the command did not start, too"),
 )
 WORDS = ("[profile]",)
 RUNS = True
+
+# Those that want a server, or nothing without one.
+_OF_SERVERS = (
+    "server",
+    "ecs-server",
+    "ec2-server",
+    "unprivileged",
+    "imdsv1",
+    "token-file",
+    "allow-role",
+    "any-process",
+)
 
 
 def run(arguments: Arguments, settings: Settings) -> int:
@@ -44,8 +65,11 @@ def run(arguments: Arguments, settings: Settings) -> int:
     if arguments.on("json"):
         retrieval.refuse_foreign_nesting(settings, "in an existing aws-vault subshell")
         return print_credentials(settings, "json")
-    _refuse_servers(arguments)
+    is_served = any(arguments.values.get(name) for name in _OF_SERVERS) and _servers().check(arguments)
     retrieval.refuse_foreign_nesting(settings, "running in an existing aws-vault subshell")
+    if is_served:
+        status: int = _servers().run(arguments, settings, lambda: arguments.command or [_shell(settings)])
+        return status
     profile, steps = retrieval.planned(settings, retrieval.profile_name(settings))
     credentials = retrieval.credentials(settings, profile, steps)
     retrieval.warn_of_store(settings)
@@ -62,20 +86,8 @@ def run(arguments: Arguments, settings: Settings) -> int:
     return replace_by(command, child)
 
 
-def _refuse_servers(arguments: Arguments) -> None:
-    ecs = arguments.on("server") or arguments.on("ecs-server")
-    ec2 = arguments.on("ec2-server")
-    if ec2 and ecs:
-        raise UsageError("Can't use --ec2-server with --ecs-server")
-    for on, name in ((ec2, "--ec2-server"), (ecs, "--ecs-server")):
-        if on and arguments.on("no-session"):
-            raise UsageError(f"Can't use {name} with --no-session")
-    for name in ("server", "ecs-server", "ec2-server", "lazy"):
-        if arguments.on(name):
-            raise StrongroomError(
-                f"--{name}: this version of strongroom has no credential servers yet",
-                "without it, the command gets the credentials in its environment",
-            )
+def _servers() -> ModuleType:
+    return import_module("strongroom.cli.exec_server")
 
 
 def _shell(settings: Settings) -> str:

@@ -13,6 +13,7 @@ from strongroom.agent import config_file
 from strongroom.agent.config_file import ConfigMistakes
 from strongroom.agent.generations import GENERATIONS, Generation
 from strongroom.agent.log import Log, open_writer
+from strongroom.cli import resources
 from strongroom.cli.program import NotAccepted, Program
 from strongroom.cli.terminal import answer
 from strongroom.errors import StrongroomError
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from strongroom.agent.config import Config
     from strongroom.cli.flags import Arguments
     from strongroom.cli.settings import Settings
-
-MOST_DESCRIPTORS = 65_536
 
 
 def check(arguments: Arguments, settings: Settings, word: str) -> int:
@@ -54,7 +53,7 @@ def start(arguments: Arguments, settings: Settings, word: str) -> int:
         with contextlib.closing(_log(config, generation)) as log:
             program = Program(generation, path, config, settings.inherited, log)
             with _listening(config, settings) as bound:
-                _limit_resources(config.max_conn)
+                resources.limit(config.max_conn)
                 with asyncio.Runner(loop_factory=_loop_factory()) as runner:
                     runner.run(program.serve(bound, _print))
     except StrongroomError as error:
@@ -124,18 +123,3 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     except ImportError:
         return None  # asyncio's own
     return factory
-
-
-def _limit_resources(most_connections: int) -> None:
-    """No core dumps, which would hold secrets; as many descriptors as connections may need."""
-    if sys.platform == "win32":
-        return
-    resource = import_module("resource")
-    with contextlib.suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    with contextlib.suppress(OSError, ValueError):
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        wanted = min(MOST_DESCRIPTORS, most_connections * 4 + 1024)
-        if hard != resource.RLIM_INFINITY:
-            wanted = min(wanted, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))

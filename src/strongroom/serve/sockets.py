@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import ipaddress
 import os
 import socket
 import stat
@@ -17,6 +18,7 @@ UNIX_PATH_BYTES = 107
 # The one after it stands for "leave it as it is": chown(2).
 HIGHEST_ID = 2**32 - 2
 _TRIES = 20
+_OTHER_PORT = "is another agent running? choose another http_port, or end it"
 
 
 class CannotListen(StrongroomError):
@@ -46,7 +48,21 @@ def loopback(port: int) -> list[socket.socket]:
     raise AssertionError
 
 
-def _bound(family: socket.AddressFamily, host: str, port: int) -> socket.socket:
+def tcp(host: str, port: int, hint: str) -> socket.socket:
+    """A socket bound to *port* of one address; port 0 lets the system choose.
+
+    Args:
+        host: The address, as numbers.
+        port: The port.
+        hint: What to do if it is taken.
+
+    Raises:
+        CannotListen: It is taken, or is none of this machine's.
+    """
+    return _bound(socket.AF_INET6 if ":" in host else socket.AF_INET, host, port, hint)
+
+
+def _bound(family: socket.AddressFamily, host: str, port: int, hint: str = _OTHER_PORT) -> socket.socket:
     shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     bound: socket.socket | None = None
     try:
@@ -59,7 +75,8 @@ def _bound(family: socket.AddressFamily, host: str, port: int) -> socket.socket:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        one_hop(bound)
+        if ipaddress.ip_address(host).is_loopback:
+            one_hop(bound)
         bound.bind((host, port))
         # Clients that connect while AWS is still asked wait here.
         bound.listen(1024)
@@ -67,10 +84,7 @@ def _bound(family: socket.AddressFamily, host: str, port: int) -> socket.socket:
     except OSError as error:
         if bound is not None:
             bound.close()
-        raise CannotListen(
-            f"Could not bind to {shown}: {error.strerror} (os error {error.errno})",
-            "is another agent running? choose another http_port, or end it",
-        ) from error
+        raise CannotListen(f"Could not bind to {shown}: {error.strerror} (os error {error.errno})", hint) from error
     return bound
 
 

@@ -1,0 +1,199 @@
+"""Credentials got again and again while a server runs, each time from flags, config and keystore as they are then."""
+
+from __future__ import annotations
+
+import os
+import threading
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from strongroom import plan
+from strongroom.aws import sts
+from strongroom.cli import retrieval
+from strongroom.cli.flags import Arguments
+from strongroom.cli.settings import Settings
+from strongroom.cli.terminal import Talk
+from strongroom.errors import AwsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from strongroom.credentials import Credentials
+    from strongroom.plan import Step
+    from strongroom.profiles import Profile
+
+# The code of the command line is good once.
+_ONLY_AT_FIRST = frozenset({"mfa-token"})
+
+
+class Passphrases:
+    """What a human has typed to open the keystore: kept while the server runs, so that nobody is asked each hour."""
+
+    def __init__(self) -> None:
+        # Two slots that are renewed together ask one question.
+        self.lock = threading.RLock()
+        self._known: dict[str, str] = {}
+
+    def __repr__(self) -> str:
+        return "<Passphrases>"
+
+    def get(self, message: str) -> str | None:
+        """What was answered to a question."""
+        return self._known.get(message)
+
+    def keep(self, message: str, passphrase: str) -> None:
+        """Remember an answer; it may turn out to be wrong, and be replaced."""
+        self._known[message] = passphrase
+
+
+class SparingTalk(Talk):
+    """Says everything once, for what is the same each hour."""
+
+    __slots__ = ("_said",)
+
+    def __init__(self, talk: Talk) -> None:
+        super().__init__(talk.program)
+        self.command, self.debug_is_on = talk.command, talk.debug_is_on
+        self._said: set[str] = set()
+
+    def say(self, text: str) -> None:
+        """Tell the human something, once."""
+        if text not in self._said:
+            self._said.add(text)
+            super().say(text)
+
+    def warn(self, text: str) -> None:
+        """Tell the human that something is not as it should be, once."""
+        if text not in self._said:
+            self._said.add(text)
+            super().warn(text)
+
+
+class FreshSettings(Settings):
+    """Settings for one renewal.
+
+    Args:
+        settings: Those of the beginning.
+        arguments: The command line.
+        passphrases: What was typed before.
+    """
+
+    def __init__(self, settings: Settings, arguments: Arguments, passphrases: Passphrases) -> None:
+        super().__init__(arguments, settings.inherited, settings.talk, settings.command)
+        self.terminal_is_taken = settings.terminal_is_taken
+        self._passphrases = passphrases
+        self._answered: set[str] = set()
+        if not os.path.isfile(self.config_path) and isinstance(settings, FreshSettings):
+            # Such as a pipe of the shell's: it was read at the beginning, and nobody writes it again.
+            self._document = settings.document()
+
+    def _ask_passphrase(self, message: str, *, confirm: bool = False) -> str:
+        with self._passphrases.lock:
+            known = None if message in self._answered else self._passphrases.get(message)
+            # Asked again in the same run: what was answered before was wrong.
+            self._answered.add(message)
+            if known is None:
+                known = super()._ask_passphrase(message, confirm=confirm)
+                self._passphrases.keep(message, known)
+            return known
+
+
+class Source:
+    """Where the credentials of one profile come from.
+
+    Args:
+        settings: Flags, variables, files; what is set there later counts.
+        name: The profile.
+        passphrases: What was typed, shared by all profiles of a server.
+        learned: Is told the profile and the steps to it before each renewal.
+
+    Attributes:
+        settings: As given.
+        profile: The profile as it was read last.
+        steps: The way to its credentials.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        name: str,
+        passphrases: Passphrases,
+        learned: Callable[[Source], None] = lambda _: None,
+    ) -> None:
+        self.settings = settings
+        self.learned = learned
+        self._name = name
+        self._passphrases = passphrases
+        self.profile: Profile
+        self.steps: tuple[Step, ...]
+        self._plan(settings.arguments)
+
+    def first(self) -> Credentials:
+        """The credentials with which the server begins, for which a human may be asked at the terminal.
+
+        Raises:
+            StrongroomError: Any of the tree.
+        """
+        return retrieval.credentials(self._planned_with, self.profile, self.steps)
+
+    def __call__(self) -> Credentials:
+        """Credentials anew; called in a thread.
+
+        Raises:
+            StrongroomError: Any of the tree.
+        """
+        given = self.settings.arguments
+        values = {name: value for name, value in given.values.items() if name not in _ONLY_AT_FIRST}
+        self._plan(Arguments(values, given.words, given.command))
+        self.learned(self)
+        return self.first()
+
+    def assume(self, credentials: Credentials, role_arn: str) -> Credentials:
+        """Assume a role with credentials of the profile: by its name alone, for as long as a chain of roles can last.
+
+        Raises:
+            AwsError: The call failed.
+        """
+        wanted = self.profile.assume_role_duration or plan.ROLE_SECONDS
+        return sts.assume_role(
+            sts.endpoint(self.profile),
+            credentials,
+            role_arn=role_arn,
+            duration_seconds=min(wanted, plan.ROLE_CHAINING_LIMIT_SECONDS),
+        )
+
+    @property
+    def role_arn(self) -> str:
+        """The role that the credentials are of; empty if it is none whose ARN is known."""
+        if self.steps[-1].kind in {plan.ASSUME_ROLE, plan.WEB_IDENTITY}:
+            return self.profile.role_arn or ""
+        return ""
+
+    @property
+    def account_id(self) -> str:
+        """The account that they are of, as far as the config file tells."""
+        if self.steps[-1].kind == plan.SSO_ROLE:
+            return self.profile.sso_account_id or ""
+        arn = self.role_arn or (self.profile.mfa_serial or "")
+        return arn.split(":")[4] if arn.count(":") >= 5 else ""
+
+    def warn_of_store(self) -> None:
+        """Say what was noticed about the keystore."""
+        retrieval.warn_of_store(self._planned_with)
+
+    def needs_browser(self) -> bool:
+        """Whether nobody can sign in without a browser: then the first request would wait for one."""
+        step = self.steps[0]
+        settings = self._planned_with
+        if step.kind != plan.SSO_ROLE or any(settings.vault().session(each, "") for each in self.steps):
+            return False
+        world = import_module("strongroom.cli.signing_in").SigningIn(settings, self.profile)
+        try:
+            return import_module("strongroom.sso.token").unasked(step.profile, world) is None
+        except AwsError:
+            return False  # another time it may
+
+    def _plan(self, arguments: Arguments) -> None:
+        before = getattr(self, "_planned_with", self.settings)
+        self._planned_with = FreshSettings(before, arguments, self._passphrases)
+        self.profile, self.steps = retrieval.planned(self._planned_with, self._name)
