@@ -13,8 +13,9 @@ import pytest
 
 from harness import age, items
 from harness.home import PASSPHRASE, M, Result, decode
-from strongroom.backup import envelope
+from strongroom.backup import MAIN, Archive, Entry, envelope
 from strongroom.cli import passphrase
+from strongroom.keystore import Item
 
 OTHER_ID = "AKIAOTHEROTHEROTHER2"
 needs_age = pytest.mark.skipif(not shutil.which("age"), reason="age is not installed")
@@ -240,6 +241,36 @@ def test_what_differs(vault, typed, path):
     assert len(list(copy.parent.iterdir())) == 2
 
 
+def test_sessions_of_a_key_that_is_replaced(c1, key, path):
+    """They go, those of its roles too: aws-vault's do not say which key they were made from. Those of the backup stay."""
+    kept = c1.put_session("sts.GetSessionToken", "jon", M)
+    assert c1.call("backup", "-r", key[1], path).status == 0
+    c1.put_key("jon", OTHER_ID)
+    c1.put_key("ann")
+    c1.put_session("sts.AssumeRole", "ro")
+    other = c1.put_session("sts.GetSessionToken", "ann")
+    result = c1.call("restore", "-y", "-i", key[0], path)
+    assert result.stdout.endswith("Deleted 1 existing sessions.\nRestored 1 item.\n")
+    assert c1.item_names() == sorted(["ann", "jon", kept, other])
+
+
+def test_what_its_maker_wrote(c1, key, path):
+    """Nothing in a backup steers the terminal."""
+    strange = Archive(
+        [Entry(MAIN, Item("a\x1b[2Jb", b""), None)], made_at="\x07", made_by="", store="\x1b[31m", location="\n"
+    )
+    Path(path).write_bytes(pyrage.encrypt(strange.to_bytes(), [pyrage.x25519.Recipient.from_str(key[1])]))
+    shown = [c1.call("backup", "--verify", "-i", key[0], path), c1.call("restore", "--dry-run", "-i", key[0], path)]
+    assert [result.status for result in shown] == [0, 0]
+    assert not [
+        character
+        for result in shown
+        for character in result.stdout
+        if not character.isprintable() and character != "\n"
+    ]
+    assert '   key "a\\u001b[2Jb"  new\n' in shown[1].stdout
+
+
 def test_asked_first(vault, key, path, tty):
     """The differences, then a question; anything but yes changes nothing."""
     assert vault.call("backup", "-r", key[1], path).status == 0
@@ -284,6 +315,22 @@ def test_to_another_store(vault, key, path):
     assert message == "restore: no keystore is called 'nowhere'"
 
 
+def test_to_another_kind_of_store(vault, key, path):
+    """Out of files under a passphrase into files for a key, and back: identical items. Its identity opens backups too."""
+    assert vault.call("backup", "-r", key[1], path).status == 0
+    before = everything(vault)
+    env = {"STRONGROOM_AGE_IDENTITY": key[0], "STRONGROOM_AGE_DIR": str(vault.path / "age" / "items")}
+    result = vault.call("restore", "-y", "--to", "age", path, env=env)
+    assert (result.status, result.stdout.splitlines()[-1]) == (0, "Restored 4 items.")
+    env |= {"AWS_VAULT_BACKEND": "age"}
+    assert vault.call("list", "--credentials", env=env).stdout == "jon\nteam/dev 100%\n"
+    assert vault.call("backup", "-f", "-r", key[1], path, env=env).status == 0
+    shutil.rmtree(vault.keys)
+    shutil.rmtree(vault.path / "strongroom")
+    assert vault.call("restore", "-y", "-i", key[0], path).status == 0
+    assert everything(vault) == before
+
+
 def test_a_key_that_cannot_be_read_where_it_is(vault, key, path):
     """It is left alone, since nobody could keep a copy; everything else is restored."""
     assert vault.call("backup", "-r", key[1], path).status == 0
@@ -295,7 +342,7 @@ def test_a_key_that_cannot_be_read_where_it_is(vault, key, path):
     assert result.stderr == (
         "strongroom: warning: remove what cannot be read, with `remove` or `mfa remove`, and restore it then\n"
     )
-    assert (result.status, result.stdout.splitlines()[-1]) == (1, "Restored 1 items.")
+    assert (result.status, result.stdout.splitlines()[-1]) == (1, "Restored 1 item.")
     assert (vault.keys / "jon").read_bytes() == broken
     assert vault.call("remove", "-f", "jon").status == 0
     assert vault.call("restore", "-y", "-i", key[0], path).status == 0
@@ -320,6 +367,73 @@ def test_an_item_that_cannot_be_stored(vault, key, path, monkeypatch):
     result = vault.call("restore", "-y", "-i", key[0], path)
     assert (result.status, result.stdout.splitlines()[-1]) == (1, "Restored 2 of 3 items.")
     assert result.stderr == "strongroom: error: restore: cannot store item 'jon': it is too long\n"
+
+
+def test_a_yes(vault, key, path, monkeypatch):
+    """One question for all; an end of input is a no."""
+    from strongroom import prompt
+    from strongroom.errors import PromptDismissed
+
+    def dismissed(_):
+        raise PromptDismissed("the question was dismissed")
+
+    assert vault.call("backup", "-r", key[1], path).status == 0
+    shutil.rmtree(vault.keys)
+    monkeypatch.setattr(prompt, "confirm", dismissed)
+    assert vault.call("restore", "-i", key[0], path).status == 0
+    assert not vault.keys.exists()
+    asked = []
+    monkeypatch.setattr(prompt, "confirm", lambda question: asked.append(question) or True)
+    assert vault.call("restore", "-i", key[0], path).status == 0
+    assert asked == [f"Restore these 3 items to {vault.keys}? (y|N) "]
+    assert len(vault.items()) == 3
+
+
+def test_a_session_that_cannot_be_read_where_it_is(vault, key, path):
+    """It is no loss."""
+    assert vault.call("backup", "-r", key[1], path).status == 0
+    [session] = [name for name in vault.item_names() if name.startswith("sts.")]
+    (vault.keys / session.replace("/", "%2F")).write_bytes(b"eyJ")
+    result = vault.call("restore", "-y", "-i", key[0], path)
+    assert (result.status, result.stderr) == (0, "")
+    assert "until" in next(line for line in lines(result) if line.endswith("cannot be read where it is: replaced"))
+    assert session in vault.items()
+
+
+def test_two_copies_in_a_second(vault, key, path, monkeypatch):
+    """Neither takes the other's place."""
+    monkeypatch.setattr("time.strftime", lambda *_: "20261123T080000Z")
+    assert vault.call("backup", "-r", key[1], path).status == 0
+    for _ in range(2):
+        vault.put_key("jon", OTHER_ID)
+        assert vault.call("restore", "-y", "-i", key[0], path).status == 0
+    names = ["replaced-20261123T080000Z-2.age", "replaced-20261123T080000Z.age"]
+    assert sorted(os.listdir(vault.path / "xdg-data" / "strongroom")) == names
+
+
+def test_no_place_for_a_copy(vault, key, path):
+    """Then nothing is replaced."""
+    assert vault.call("backup", "-r", key[1], path).status == 0
+    vault.put_key("jon", OTHER_ID)
+    result = vault.call("restore", "-y", "-i", key[0], path, env={"XDG_DATA_HOME": os.devnull})
+    assert result.status == 1
+    if sys.platform == "linux":
+        assert f"error: restore: cannot make {os.devnull}/strongroom: " in result.stderr
+    assert vault.items()["jon"]["AccessKeyID"] == OTHER_ID
+
+
+def test_a_full_disk(vault, key, path, monkeypatch):
+    """The older backup is intact."""
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    argv = ["backup", "-f", "-r", key[1], path]
+    assert vault.call(*argv).status == 0
+    before = Path(path).read_bytes()
+    monkeypatch.setattr("strongroom.durable.replace_as_it_is", full)
+    assert refused(vault.call(*argv)) == f"backup: cannot write {path}: no space left on device"
+    assert Path(path).read_bytes() == before
 
 
 # What is no good

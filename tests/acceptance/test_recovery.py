@@ -84,6 +84,22 @@ def test_items_under_another_passphrase(c1, human):
     assert items.read(str(c1.keys), "theirs", "another") == {}
 
 
+def test_what_is_written_meanwhile(c1, human, monkeypatch):
+    """By a process that knows the former passphrase: it is changed too."""
+    from strongroom.cli import passwd
+
+    original = passwd.commit
+
+    def commit(stores, moves):
+        original(stores, moves)
+        if "ann" not in c1.item_names():
+            c1.put_key("ann")
+
+    monkeypatch.setattr(passwd, "commit", commit)
+    assert c1.call("passwd").stdout == "Changed the passphrase of 2 items.\n"
+    assert items.read(str(c1.keys), "ann", "next")
+
+
 def test_only_the_second_collection_holds_items(home, human):
     """Its passphrase is the store's."""
     items.write(str(home.path / "strongroom"), f"totp:{M}", {"seed": "S"}, PASSPHRASE, "a seed")

@@ -108,7 +108,7 @@ def _recipients(arguments: Arguments) -> list[Any]:
 
 def _verify(settings: Settings, path: str) -> int:
     archive = backup_file.read(settings, path).archive
-    answer(f"{path} is whole: {summary(archive)}, of {archive.store} ({archive.location}), {archive.made_at}.\n")
+    answer(f"{path} is whole: {summary(archive)}, of {backup_file.origin(archive)}.\n")
     for key in archive.left_out:
         settings.talk.warn(f"item {key!r} was damaged when it was made, and is not in it")
     return 0

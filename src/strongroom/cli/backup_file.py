@@ -13,7 +13,6 @@ import pyrage
 from strongroom import durable
 from strongroom.backup import MAIN, OWN, Archive, BackupError, envelope
 from strongroom.cli import passphrase, text_file
-from strongroom.cli.setting import SETTINGS
 from strongroom.errors import KeystoreLocked, StrongroomError
 from strongroom.keystore import age_keys
 from strongroom.own_items import COLLECTION
@@ -31,6 +30,12 @@ TRIES = 3
 def collections(keystore: Keystore) -> Mapping[str, Keystore]:
     """Both collections of a store, as backups call them."""
     return {MAIN: keystore, OWN: keystore.beside(COLLECTION)}
+
+
+def origin(archive: Archive) -> str:
+    """Where a backup comes from and when, in words; whoever made it may have written anything there."""
+    text = f"{archive.store} ({archive.location}), {archive.made_at}"
+    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
 
 
 # Opening
@@ -111,7 +116,7 @@ def _ask(settings: Settings, message: str, *, confirm: bool) -> str:
 def _identity(settings: Settings) -> tuple[str, str]:
     """The file that opens backups, and what names it: the flag, or the setting of the age keystore."""
     given = settings.arguments.text("identity")
-    if given or age_keys.SETTING not in SETTINGS:
+    if given:
         return given, "--identity"
     return settings.expand(str(settings.get(age_keys.SETTING) or "")), age_keys.SETTING
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from strongroom import prompt, vault
 from strongroom.backup import DIFFERENT, MAIN, NEW, SAME, UNREADABLE, Archive, BackupError, Entry, compare, put
-from strongroom.cli import backup_file
+from strongroom.cli import backup_file, lineage
 from strongroom.cli.flags import Flag
 from strongroom.cli.terminal import answer
 from strongroom.credentials import show_time
@@ -63,7 +63,7 @@ def run(arguments: Arguments, settings: Settings) -> int:
     changes = list(compare(entries, collections))
     for warning in keystore.warnings:
         settings.talk.warn(warning)
-    answer(f"{path}: {backup.archive.store} ({backup.archive.location}), {backup.archive.made_at}\n")
+    answer(f"{path}: {backup_file.origin(backup.archive)}\n")
     answer("".join(f"   {line}\n" for line in _lines(changes)))
     to_do = [change for change in changes if change.is_to_do]
     refused = any(change.is_refused for change in changes)
@@ -77,6 +77,8 @@ def run(arguments: Arguments, settings: Settings) -> int:
     if not arguments.on("yes") and not _confirmed(len(to_do), keystore.location):
         return 0
     _keep_copy(settings, backup, to_do, arguments.text("to") or str(settings.get("backend")), keystore.location)
+    if not arguments.text("to"):
+        _forget_sessions(settings, changes)
     failed = _put(settings, to_do, collections)
     return int(refused or failed)
 
@@ -192,6 +194,16 @@ def _keep_copy(settings: Settings, backup: Opened, changes: list[Change], store:
     settings.talk.say(f"what is replaced is kept in {path}: `{settings.talk.program} restore` takes it back")
 
 
+def _forget_sessions(settings: Settings, changes: list[Change]) -> None:
+    """Remove the sessions of keys that are replaced: they would go on with the rights of those."""
+    items = [(change.entry.item.key, change.state) for change in changes if change.entry.collection == MAIN]
+    replaced = [key for key, state in items if state == DIFFERENT and vault.is_key(key)]
+    outdated = {key for name in replaced for key in lineage.sessions_of_key(settings, name)}
+    removed = settings.vault().remove(sorted(outdated - {key for key, _ in items}))
+    if removed:
+        answer(f"Deleted {removed} existing sessions.\n")
+
+
 def _put(settings: Settings, changes: list[Change], collections: Mapping[str, Keystore]) -> bool:
     """Put items back; tell whether one could not be."""
     done = failed = 0
@@ -208,5 +220,6 @@ def _put(settings: Settings, changes: list[Change], collections: Mapping[str, Ke
     finally:
         if done:
             settings.remember_store()
-        answer(f"Restored {done} of {len(changes)} items.\n" if failed else f"Restored {done} items.\n")
+        rest = f" of {len(changes)}" if done < len(changes) else ""
+        answer(f"Restored {done}{rest} item{'' if len(changes) == 1 else 's'}.\n")
     return bool(failed)

@@ -102,12 +102,16 @@ def credentials(
     )
     settings.talk.debug(f"credentials of {profile.name!r}: {got!r}")
     if are_handed_out and not got.session_token:
-        refuse_if_forbidden(settings)
+        refuse_if_forbidden(settings, "leave out --no-session; what is handed out then is a session of the key")
     return got
 
 
-def refuse_if_forbidden(settings: Settings) -> None:
+def refuse_if_forbidden(settings: Settings, hint: str) -> None:
     """Refuse to show a long-term key, or to hand it out.
+
+    Args:
+        settings: One of them may say so.
+        hint: What to do instead.
 
     Raises:
         StrongroomError: The setting `forbid_long_term_output` says so.
@@ -116,7 +120,7 @@ def refuse_if_forbidden(settings: Settings) -> None:
         raise StrongroomError(
             f"{settings.origin('forbid_long_term_output')} forbids to show or hand out a long-term key "
             "(forbid_long_term_output)",
-            "leave out --no-session; the command then gets a session of the key",
+            hint,
         )
 
 

@@ -30,7 +30,7 @@ def run(arguments: Arguments, settings: Settings) -> int:
     """
     name = arguments.words[0]
     retrieval.refuse_bytes(name)
-    retrieval.refuse_if_forbidden(settings)
+    retrieval.refuse_if_forbidden(settings, "whoever set it may have had a reason")
     vault = settings.vault()
     known = vault.credentials()
     if name not in known:
