@@ -233,7 +233,7 @@ def test_what_differs(vault, typed, path):
     after = vault.items()
     assert after["jon"]["AccessKeyID"] != OTHER_ID
     assert set(after) == {*changed[0], "team/dev 100%"}  # and what is not in the backup stays
-    [copy] = (vault.path / "xdg-data" / "strongroom").iterdir()
+    [copy] = vault.path.rglob("replaced-*.age")
     assert result.stderr == f"strongroom: what is replaced is kept in {copy}: `strongroom restore` takes it back\n"
     typed += ["p"]
     assert vault.call("restore", "-y", str(copy)).status == 0
@@ -408,17 +408,18 @@ def test_two_copies_in_a_second(vault, key, path, monkeypatch):
         vault.put_key("jon", OTHER_ID)
         assert vault.call("restore", "-y", "-i", key[0], path).status == 0
     names = ["replaced-20261123T080000Z-2.age", "replaced-20261123T080000Z.age"]
-    assert sorted(os.listdir(vault.path / "xdg-data" / "strongroom")) == names
+    assert sorted(copy.name for copy in vault.path.rglob("replaced-*.age")) == names
 
 
-def test_no_place_for_a_copy(vault, key, path):
+def test_no_place_for_a_copy(vault, key, path, monkeypatch):
     """Then nothing is replaced."""
     assert vault.call("backup", "-r", key[1], path).status == 0
     vault.put_key("jon", OTHER_ID)
-    result = vault.call("restore", "-y", "-i", key[0], path, env={"XDG_DATA_HOME": os.devnull})
-    assert result.status == 1
-    if sys.platform == "linux":
-        assert f"error: restore: cannot make {os.devnull}/strongroom: " in result.stderr
+    place = str(vault.work / "file" / "strongroom")
+    Path(os.path.dirname(place)).write_text("")
+    monkeypatch.setattr("strongroom.cli.backup_file.data_directory", lambda _: place)
+    result = vault.call("restore", "-y", "-i", key[0], path)
+    assert (result.status, f"error: restore: cannot make {place}: " in result.stderr) == (1, True)
     assert vault.items()["jon"]["AccessKeyID"] == OTHER_ID
 
 
@@ -516,6 +517,6 @@ def test_an_ssh_key(vault, path):
     vault.put_key("jon", OTHER_ID)
     assert vault.call("restore", "-y", "-i", key, path).status == 0
     assert vault.items()["jon"] == jon
-    [copy] = (vault.path / "xdg-data" / "strongroom").iterdir()
+    [copy] = vault.path.rglob("replaced-*.age")
     kept = subprocess.run(["age", "-d", "-i", key, str(copy)], capture_output=True, check=True).stdout
     assert json.loads(kept.splitlines()[1])["item"]["Key"] == "jon"
