@@ -14,6 +14,7 @@ import pytest
 
 from fakes.cloud import Call
 from harness.home import ADM, CODE, PASSPHRASE, RO, M, Result
+from strongroom import keystore
 from strongroom.cli import environment
 
 if sys.platform == "win32":
@@ -142,6 +143,19 @@ def test_secrets_of_the_vault(c1):
     result = c1.call("exec", "-n", "--keep-vault-secrets", "jon", "true", env=SECRETS)
     assert SECRETS.items() <= result.environ.items()
     assert not any(name in result.environ["STRONGROOM"] for name in SECRETS)
+
+
+def test_secrets_of_another_program(c1, monkeypatch):
+    """Its token is taken out if it opens the keystore in use, and else is none of our business."""
+    opened = keystore.open
+    monkeypatch.setattr(keystore, "open", lambda name, settings, ask: opened("file", file | settings, ask))
+    file = {"file_dir": str(c1.keys), "file_passphrase": PASSPHRASE}
+    tokens = {"OP_SERVICE_ACCOUNT_TOKEN": "ops_x", "PROTON_PASS_PERSONAL_ACCESS_TOKEN": "pst_x"}
+    for backend, left in (("op", {"PROTON_PASS_PERSONAL_ACCESS_TOKEN"}), ("file", set(tokens))):
+        environ = c1.call("exec", "-n", "jon", "true", env=tokens | {"AWS_VAULT_BACKEND": backend}).environ
+        assert set(tokens) & set(environ) == left
+        kept = c1.call("exec", "-n", "--keep-vault-secrets", "jon", "true", env=tokens | {"AWS_VAULT_BACKEND": backend})
+        assert tokens.items() <= kept.environ.items()
 
 
 def test_only_the_profile(c1, cloud):

@@ -42,7 +42,7 @@ def test_where_things_go(store, both):
 
 def test_sessions_of_before(store, both):
     """What was stored before there were two serves, and moves when it is written anew."""
-    keys, rest = both
+    keys, _ = both
     keys.set(Item(SESSION, b"old"))
     assert store.get(SESSION).data == b"old"
     store.set(Item(SESSION, b"new"))

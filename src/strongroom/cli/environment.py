@@ -73,7 +73,7 @@ def of_child(
         credentials: Its credentials; without them the child is given the profile's name instead.
         keep_vault_secrets: Whether the child may open the vault as we do.
         served: What it finds our server by, if credentials are served to it; they are then all it gets.
-        removed: Variables that would lead it elsewhere.
+        removed: Variables that would lead it elsewhere, or that open the keystore in use.
     """
     ours = {"AWS_VAULT": profile.name}
     if profile.region:

@@ -81,6 +81,7 @@ def run(arguments: Arguments, settings: Settings) -> int:
         profile,
         None if arguments.on("profile-env") else credentials,
         keep_vault_secrets=arguments.on("keep-vault-secrets"),
+        removed=() if arguments.on("keep-vault-secrets") else settings.opened_by,
     )
     command = arguments.command or [_shell(settings)]
     return replace_by(command, child)

@@ -45,6 +45,8 @@ class Settings:
         self._own: Mapping[str, object] | None = None
         # The keystore, if nobody named one.
         self.chosen = ""
+        # The variables that hold what opens the keystores in use, other programs' own among them.
+        self.opened_by: set[str] = set()
         # Why questions must not go to the terminal: set once a command that we run has it.
         self.terminal_is_taken = ""
 
@@ -256,6 +258,7 @@ class Settings:
             value = self.get(key)
             wishes[key] = self.expand(str(value)) if SETTINGS[key].is_path and value else value
         for secret, variables in SECRETS.get(family, {}).items():
+            self.opened_by.update(variables)
             values = (self.inherited[each] for each in variables if each in self.inherited)
             wishes[secret] = next(values, None)
         if family != "file":

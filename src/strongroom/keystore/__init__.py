@@ -136,8 +136,8 @@ def open(name: str, settings: Mapping[str, str | int | None], ask: Ask) -> Keyst
 
     Args:
         name: A key of `KEYSTORES`, or `HELPER` and a name.
-        settings: What the store wants to know, such as ``file_dir``, ``file_iterations``, ``file_passphrase`` (None when
-            there is none; an empty text is a passphrase).
+        settings: What the store wants to know, such as ``file_dir``, ``file_iterations``, ``file_passphrase`` (None
+            when there is none; an empty text is a passphrase).
         ask: How to ask a human for a passphrase.
 
     Raises:
