@@ -99,8 +99,8 @@ def put(store, *, left=3600, serial=M, profile="jon", kind=SESSION_TOKEN, fields
     return name.key
 
 
-def made_for(*, key=JON.access_key_id, lifetime=3600, fingerprint=FINGERPRINT):
-    return {"fingerprint": fingerprint, "key": key, "lifetime": lifetime}
+def made_for(*, key=JON.access_key_id, master="jon", lifetime=3600, fingerprint=FINGERPRINT):
+    return {"fingerprint": fingerprint, "key": key, "from": master, "lifetime": lifetime}
 
 
 # Names
@@ -421,6 +421,18 @@ def test_a_key_that_is_not_older_is_compared(vault, store, clock, ahead, opened)
     assert store.opened == [name, "jon"][: 1 + opened]
 
 
+@pytest.mark.parametrize(("key", "found"), [(JON, True), (OLD, False)])
+def test_a_session_of_another_profiles_key_is_compared(vault, store, clock, key, found):
+    """That key is older too, but of whom? It may be the same key under another name."""
+    store.set(Item("ann", store.get("jon").data))
+    clock.tick(1)
+    name = put(store, Strongroom=made_for(key=key.access_key_id))
+    store.opened.clear()
+    vault.refresh()
+    assert (vault.session(step(), "ann") is not None) is found
+    assert store.opened == [name, "ann"]
+
+
 def test_a_session_of_the_key_before_is_a_miss(vault, store, clock):
     """The key was replaced, so its sessions may be those of another user."""
     put(store, Strongroom=made_for())
@@ -458,7 +470,7 @@ def test_a_session_is_kept_as_aws_vault_keeps_it_and_says_what_for(vault, store)
         ("Expiration", "2026-11-21T23:26:40Z"),
         ("SecretAccessKey", "temporary secret"),
         ("SessionToken", "token"),
-        ("Strongroom", {"fingerprint": FINGERPRINT, "key": JON.access_key_id, "lifetime": 3600}),
+        ("Strongroom", {"fingerprint": FINGERPRINT, "key": JON.access_key_id, "from": "jon", "lifetime": 3600}),
     ]
     assert vault.session(step(wanted=3600), "jon") == GOT
     assert vault.session(step(wanted=3601), "jon") is None
@@ -568,11 +580,11 @@ def test_what_cannot_be_removed_is_an_error(vault, store):
 @given(TEXTS)
 def test_base64_without_padding(text):
     """Of RFC 4648, section 5; what has padding or other letters is refused."""
-    coded = module._encode(text)
-    assert module._decode(coded) == text
+    coded = module.encode(text)
+    assert module.decode(coded) == text
     padding = "=" * (-len(coded) % 4)
     if padding:
         with pytest.raises(ValueError):
-            module._decode(coded + padding)
+            module.decode(coded + padding)
     with pytest.raises(ValueError):
-        module._decode(coded + "+" * 4)
+        module.decode(coded + "+" * 4)

@@ -66,8 +66,29 @@ _PARTITIONS = (
 )
 
 
+class Narrowing:
+    """What one run asks for beside what the profile says, of the last session of its plan. Immutable by convention.
+
+    Args:
+        owner: The profile by which it was asked for: with ``--role``, the source.
+        flags: The flags that ask for it, with their dashes.
+        policy: A session policy, JSON, or empty.
+        policy_arns: Managed policies that are session policies, too.
+    """
+
+    __slots__ = ("flags", "owner", "policy", "policy_arns")
+
+    def __init__(
+        self, owner: str, flags: tuple[str, ...], *, policy: str = "", policy_arns: tuple[str, ...] = ()
+    ) -> None:
+        self.owner = owner
+        self.flags = flags
+        self.policy = policy
+        self.policy_arns = policy_arns
+
+
 class Step:
-    """One step of a plan. Immutable by convention: made by `plan`, never changed.
+    """One step of a plan. Immutable by convention: made by `plan` or `strongroom.narrowing`, never changed.
 
     Args:
         kind: `KEY`, `SESSION_TOKEN`, ...; also the type in a stored item's name.
@@ -80,12 +101,15 @@ class Step:
         reason: Why this step is taken, one sentence.
         notes: What the user should know when this step is taken.
         slot: The third part of a stored item's name: the device, or for Identity Center the start URL.
+        narrowing: What the session is narrowed to for one run; such a session is kept in a place of its own, and
+            *slot* tells it from others.
     """
 
     __slots__ = (
         "duration_seconds",
         "fingerprint",
         "kind",
+        "narrowing",
         "notes",
         "profile",
         "reason",
@@ -106,8 +130,10 @@ class Step:
         fingerprint: dict[str, object] | None = None,
         notes: tuple[str, ...] = (),
         slot: str = "",
+        narrowing: Narrowing | None = None,
     ) -> None:
         self.kind = kind
+        self.narrowing = narrowing
         self.slot = slot or serial
         self.profile = profile
         self.reason = reason

@@ -72,7 +72,7 @@ class SessionName:
     @classmethod
     def of(cls, kind: str, profile: str, serial: str, expires_at: int) -> SessionName:
         """The name for a new session."""
-        key = f"{kind},{_encode(profile)},{_encode(serial)},{expires_at}"
+        key = f"{kind},{encode(profile)},{encode(serial)},{expires_at}"
         return cls(key, kind, profile, serial, expires_at)
 
     @classmethod
@@ -85,7 +85,7 @@ class SessionName:
         if expires_at > LATEST_EXPIRY:
             return None
         try:
-            return cls(key, parts[0], _decode(parts[1]), _decode(parts[2]), expires_at)
+            return cls(key, parts[0], decode(parts[1]), decode(parts[2]), expires_at)
         except ValueError:
             return None
 
@@ -211,15 +211,15 @@ class Vault:
         """Sessions that may serve *step*, going by their names: the one that lasts longest first.
 
         For a role, the code of a device may have been sent with AssumeRole or with the step before: either way it is
-        proved, so both are looked at.
+        proved, so both are looked at. Those of a narrowed step are in `strongroom.narrowed`.
         """
-        if step.kind in NOT_KEPT:
+        if step.kind in NOT_KEPT or step.narrowing is not None:
             return []
         serials = {step.slot}
         if step.kind == ASSUME_ROLE:
             serials |= {str(step.fingerprint.get("serial", "")), ""}
-        prefix = f"{step.kind},{_encode(step.profile.name)},"
-        slots = tuple(f"{prefix}{_encode(serial)}," for serial in serials)
+        prefix = f"{step.kind},{encode(step.profile.name)},"
+        slots = tuple(f"{prefix}{encode(serial)}," for serial in serials)
         soonest = self.now() + self.min_ttl_seconds
         names = (SessionName.read(key) for key in self.listing if key.startswith(slots))
         fresh = [name for name in names if name and name.expires_at >= soonest]
@@ -248,16 +248,23 @@ class Vault:
                 continue
             except (KeystoreError, ValueError, AttributeError, RecursionError):
                 continue
-            soonest = self.now() + self.min_ttl_seconds
-            if (credentials.expiration or 0) >= soonest and self._serves(fields, name, step, master):
+            if (credentials.expiration or 0) < self.now() + self.min_ttl_seconds:
+                continue
+            made_for = fields.get("Strongroom")
+            if not isinstance(made_for, dict):
+                fits = name.serial == step.slot  # made by aws-vault, which does not say more
+            else:
+                fits = self._fits(made_for, self.listing.get(name.key), step, master)
+            if fits:
                 return credentials
         return None
 
-    def _serves(self, fields: dict[str, object], name: SessionName, step: Step, master: str) -> bool:
-        """Whether what a session was made for is what *step* asks for."""
-        made_for = fields.get("Strongroom")
-        if not isinstance(made_for, dict):
-            return name.serial == step.slot  # made by aws-vault, which does not say more
+    def seen(self, step: Step) -> dict[str, float | None]:
+        """The names of the sessions that may serve *step*, and when each was last changed."""
+        return {name.key: self.listing[name.key] for name in self.candidates(step)}
+
+    def _fits(self, made_for: dict[str, object], made_at: float | None, step: Step, master: str) -> bool:
+        """Whether what a session was made for, and when, is what *step* asks for."""
         if made_for.get("fingerprint") != step.fingerprint:
             return False
         lifetime = made_for.get("lifetime")
@@ -265,8 +272,9 @@ class Vault:
             return False
         if not master:
             return "key" not in made_for
-        made_at, changed_at = self.listing.get(name.key), self.listing.get(master)
-        if made_at is not None and changed_at is not None and changed_at < made_at:
+        changed_at = self.listing.get(master)
+        is_same = made_for.get("from") == master
+        if is_same and made_at is not None and changed_at is not None and changed_at < made_at:
             return True  # the key has not changed since, so there is no need to open it
         return bool(made_for.get("key") == self.key(master).access_key_id)
 
@@ -279,18 +287,10 @@ class Vault:
         Raises:
             KeystoreError: The session could not be stored.
         """
-        made_with = {"key": self.key(master).access_key_id} if master else {}
-        self.refresh()
-        if master and self.listing.get(master) != self._began_with.get(master):
+        fields = self._fields(step, credentials, master)
+        if self._was_replaced(master):
             return
         name = SessionName.of(step.kind, step.profile.name, step.slot, int(credentials.expiration or 0))
-        fields = credentials.sts_fields()
-        fields["Strongroom"] = {
-            "fingerprint": step.fingerprint,
-            **made_with,
-            # What was asked for: whoever asks for as much would get no more than this.
-            "lifetime": step.duration_seconds,
-        }
         label = f"aws-vault session for {step.profile.name} (expires {show_time(name.expires_at)})"
         data = go_json(fields).encode()
         # The new one first: whoever looks in between finds one of them.
@@ -298,6 +298,18 @@ class Vault:
         slot = name.key.rpartition(",")[0] + ","
         self.sweep(key for key in self.listing if key.startswith(slot) and key != name.key)
         self.refresh()
+
+    def _fields(self, step: Step, credentials: Credentials, master: str) -> dict[str, object]:
+        """What is stored of a session: its keys, and what it was made for."""
+        made_with = {"key": self.key(master).access_key_id, "from": master} if master else {}
+        # Of the lifetime, what was asked for: whoever asks for as much would get no more than this.
+        made_for = {"fingerprint": step.fingerprint, **made_with, "lifetime": step.duration_seconds}
+        return {**credentials.sts_fields(), "Strongroom": made_for}
+
+    def _was_replaced(self, master: str) -> bool:
+        """Whether the long-term key is another one than when the work began."""
+        self.refresh()
+        return bool(master) and self.listing.get(master) != self._began_with.get(master)
 
     # Tokens of IAM Identity Center
 
@@ -376,13 +388,18 @@ class Vault:
         return removed
 
 
-def _encode(text: str) -> str:
+def encode(text: str) -> str:
+    """A part of an item's name: URL-safe base64, unpadded, so that no comma is in it."""
     data = text.encode("utf-8", "surrogateescape")
     return binascii.b2a_base64(data, newline=False).decode().rstrip("=").replace("+", "-").replace("/", "_")
 
 
-def _decode(text: str) -> str:
-    """Raises ValueError for what is not unpadded URL-safe base64."""
+def decode(text: str) -> str:
+    """What `encode` was given.
+
+    Raises:
+        ValueError: It is not unpadded URL-safe base64.
+    """
     if "+" in text or "/" in text or "=" in text or len(text) % 4 == 1:
         raise ValueError("not unpadded URL-safe base64")
     padded = text.replace("-", "+").replace("_", "/") + "=" * (-len(text) % 4)

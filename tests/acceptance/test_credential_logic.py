@@ -352,6 +352,15 @@ def test_a_replaced_key_counts(c1, cloud):
     assert [call.access_key_id for call in cloud.calls[2:]] == ["AKIANEWJONXXXXXXXXXX"] * 2
 
 
+def test_another_source_counts(c1, cloud):
+    """A role that is assumed with another profile's key from now on is another one's, however old that key is."""
+    c1.put_key("ann", cloud=cloud)
+    export(c1, "ro")
+    edited(c1, "[profile ro]\nsource_profile = jon", "[profile ro]\nsource_profile = ann")
+    export(c1, "ro")
+    assert [call.access_key_id[-3:] for call in cloud.calls] == ["JON", "ANN"]
+
+
 def test_another_endpoint_counts(c1, cloud):
     """Credentials of one AWS are not used at another."""
     export(c1, "jon")

@@ -57,7 +57,7 @@ def once(step: Step, source: Credentials | None, vault: Vault, world: World, mas
         """Look whether another process has stored it; what was looked at before is not opened again."""
         nonlocal looked_at
         vault.refresh()
-        there = {name.key: vault.listing[name.key] for name in vault.candidates(step)}
+        there = vault.seen(step)
         if there == looked_at:
             return None
         looked_at = there
