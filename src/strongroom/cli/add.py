@@ -6,16 +6,16 @@ import json
 from typing import TYPE_CHECKING
 
 from strongroom import prompt, vault
-from strongroom.cli import config_file, lineage, retrieval
+from strongroom.cli import access_key, config_file, lineage, retrieval
 from strongroom.cli.flags import Flag
 from strongroom.cli.terminal import answer
-from strongroom.credentials import Credentials
 from strongroom.errors import ProfileIncomplete, PromptUnavailable, StrongroomError, UsageError
 from strongroom.profiles import section_name
 
 if TYPE_CHECKING:
     from strongroom.cli.flags import Arguments
     from strongroom.cli.settings import Settings
+    from strongroom.credentials import Credentials
 
 FLAGS = (
     Flag("env", "take the key from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"),
@@ -23,8 +23,6 @@ FLAGS = (
 )
 WORDS = ("profile",)
 RUNS = False
-
-TEMPORARY_KEY_PREFIX = "ASIA"
 
 
 def run(arguments: Arguments, settings: Settings) -> int:
@@ -86,35 +84,16 @@ def _from_environment(settings: Settings) -> Credentials:
     for name, value in found.items():
         if not value:
             raise StrongroomError(f"Missing value for {name}", "set it, or leave out --env to be asked")
-    return _checked(*found.values())
+    return access_key.checked(*found.values())
 
 
 def _from_human() -> tuple[Credentials, str]:
     try:
         access_key_id = prompt.ask("Enter Access Key ID: ", echo="plain")
         secret_access_key = prompt.ask("Enter Secret Access Key: ", echo="stars")
-        key = _checked(access_key_id, secret_access_key)
+        key = access_key.checked(access_key_id, secret_access_key)
         return key, prompt.ask("Enter MFA Device ARN (If MFA is not enabled, leave this blank): ", echo="plain")
     except PromptUnavailable as error:
         raise PromptUnavailable(
             error.message, "run it in a terminal, or use --env with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
         ) from error
-
-
-def _checked(access_key_id: str, secret_access_key: str) -> Credentials:
-    """Refuse what cannot be a long-term key, without repeating it."""
-    for name, value in (("access key id", access_key_id), ("secret access key", secret_access_key)):
-        if not value:
-            raise StrongroomError(f"the {name} is empty", "nothing was stored")
-        if not value.isascii() or not value.isprintable() or " " in value:
-            raise StrongroomError(
-                f"the {name} holds a blank or a character that no key has",
-                "nothing was stored; check for what was copied along with it",
-            )
-    if access_key_id.startswith(TEMPORARY_KEY_PREFIX):
-        raise StrongroomError(
-            f"the access key id begins with {TEMPORARY_KEY_PREFIX}: it is a temporary key, which works only with its "
-            "session token and not for long",
-            "store a long-term key of an IAM user; it begins with AKIA",
-        )
-    return Credentials(access_key_id, secret_access_key)
