@@ -1,13 +1,12 @@
 """What can be typed or set has its place in the documentation."""
 
-import importlib
 import os
 import re
 
 import pytest
 
 from strongroom.agent.options import OPTIONS
-from strongroom.cli.main import ALIASES, COMMANDS
+from strongroom.cli.main import ALIASES, COMMANDS, load
 from strongroom.cli.setting import GLOBAL_FLAGS, SETTINGS
 from strongroom.profile_fields import FIELDS
 
@@ -29,7 +28,7 @@ def sections(text):
 def test_each_command_has_a_section_with_all_its_flags(name):
     """docs/commands.md has a section for each command, and each flag that its help shows stands in it."""
     section = sections(page("docs/commands.md"))[name]
-    for flag in importlib.import_module(f"strongroom.cli.{name}").FLAGS:
+    for flag in load(name).FLAGS:
         if not flag.hidden:
             assert f"--{flag.name}" in section
             assert not flag.short or f"`-{flag.short}`" in section

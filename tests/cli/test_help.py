@@ -8,7 +8,7 @@ import pytest
 from strongroom import cli
 from strongroom.cli import help as module
 from strongroom.cli.flags import Arguments
-from strongroom.cli.main import ALIASES, COMMANDS, load
+from strongroom.cli.main import ALIASES, COMMANDS, MODULES, load
 from strongroom.cli.setting import GLOBAL_FLAGS
 from strongroom.cli.settings import Settings
 from strongroom.cli.terminal import Talk
@@ -34,7 +34,7 @@ def test_the_commands_are_the_modules_of_the_family():
     """What has the face of a command can be typed, and nothing else can; each alias leads to one of them."""
     modules = [importlib.import_module(f"strongroom.cli.{each.name}") for each in pkgutil.iter_modules(cli.__path__)]
     commands = {each.__name__.rpartition(".")[2] for each in modules if hasattr(each, "WORDS")}
-    assert commands == set(COMMANDS)
+    assert commands == {MODULES.get(name, name) for name in COMMANDS}
     for name in COMMANDS:
         face = load(name)
         assert isinstance(face.FLAGS, tuple)
@@ -76,7 +76,7 @@ def test_the_overview():
     """Each command with its line and its alias; each flag of all commands that is not hidden."""
     text = EVERY["the overview"]
     assert text.startswith("usage: strongroom [flags] COMMAND ...\n")
-    rows = dict(re.findall(r"^  (\w+) +(\S.*)$", text.partition("commands:\n")[2].partition("\n\n")[0], re.MULTILINE))
+    rows = dict(re.findall(r"^  ([\w-]+) +(\S.*)$", text.partition("commands:\n")[2].partition("\n\n")[0], re.MULTILINE))
     aliases = {name: f" (or {alias})" for alias, name in ALIASES.items()}
     assert rows == {name: line + aliases.get(name, "") for name, line in COMMANDS.items()}
     assert shown_flags(text) == [flag.name for flag in GLOBAL_FLAGS if not flag.hidden]

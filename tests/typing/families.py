@@ -18,6 +18,7 @@ import strongroom.cli.help
 import strongroom.cli.list
 import strongroom.cli.login
 import strongroom.cli.mfa
+import strongroom.cli.migrate_backend
 import strongroom.cli.passwd
 import strongroom.cli.remove
 import strongroom.cli.restore
@@ -28,8 +29,8 @@ import strongroom.cli.sso
 import strongroom.cli.version
 import strongroom.keystore.age
 import strongroom.keystore.file
-import strongroom.keystore.keychain
 import strongroom.keystore.helper
+import strongroom.keystore.keychain
 import strongroom.keystore.keyctl
 import strongroom.keystore.kwallet
 import strongroom.keystore.memory
@@ -76,6 +77,7 @@ if TYPE_CHECKING:
     _list: Command = strongroom.cli.list
     _login: Command = strongroom.cli.login
     _mfa: Command = strongroom.cli.mfa
+    _migrate_backend: Command = strongroom.cli.migrate_backend
     _passwd: Command = strongroom.cli.passwd
     _remove: Command = strongroom.cli.remove
     _restore: Command = strongroom.cli.restore

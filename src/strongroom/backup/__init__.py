@@ -21,7 +21,19 @@ if TYPE_CHECKING:
 
     from strongroom.keystore import Item, Keystore
 
-__all__ = ["MAIN", "OWN", "Archive", "BackupError", "Change", "Entry", "collect", "compare", "is_lasting", "put"]
+__all__ = [
+    "MAIN",
+    "OWN",
+    "Archive",
+    "BackupError",
+    "Change",
+    "Entry",
+    "collect",
+    "compare",
+    "is_lasting",
+    "owner",
+    "put",
+]
 
 # Of our own items (`strongroom.own_items`), those that can be had again by signing in.
 _PASSING = ("session:", "sso-registration:", "sso-refresh:", "sso-cli-cache:")
@@ -32,6 +44,16 @@ NEW, SAME, DIFFERENT, UNREADABLE = "new", "same", "different", "unreadable"
 def is_lasting(collection: str, key: str) -> bool:
     """Whether nobody could make an item again: a long-term key, the seed of a device, a rotation half-way."""
     return vault.is_key(key) if collection == MAIN else not key.startswith(_PASSING)
+
+
+def owner(collection: str, key: str) -> str:
+    """The profile whose item it is; empty for what belongs to none, such as a sign-in."""
+    if collection != MAIN:
+        return key.removeprefix("rotation:") if key.startswith("rotation:") else ""
+    if vault.is_key(key):
+        return key
+    session = vault.SessionName.read(key)
+    return session.profile if session else ""
 
 
 def collect(

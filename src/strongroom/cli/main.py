@@ -64,6 +64,7 @@ COMMANDS = {
     "list": "list profiles, stored keys and sessions",
     "mfa": "keep seeds of MFA devices, to make their codes here",
     "login": "open the AWS console, signed in",
+    "migrate-backend": "copy keys from one keystore into another",
     "passwd": "change the passphrase of the file keystore",
     "remove": "remove a stored key and its sessions",
     "restore": "put the items of a backup into a keystore",
@@ -74,6 +75,8 @@ COMMANDS = {
     "version": "print the version",
 }
 ALIASES = {"ls": "list", "rm": "remove"}
+# Where a command's module cannot be called like the command.
+MODULES = {"migrate-backend": "migrate_backend"}
 
 
 def command_name(word: str) -> str:
@@ -90,7 +93,7 @@ def command_name(word: str) -> str:
 
 def load(name: str) -> Command:
     """Import the module of one command; *name* must be a key of `COMMANDS`."""
-    command: Command = import_module(f"strongroom.cli.{name}")
+    command: Command = import_module(f"strongroom.cli.{MODULES.get(name, name)}")
     return command
 
 

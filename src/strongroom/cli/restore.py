@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from strongroom import prompt, vault
-from strongroom.backup import DIFFERENT, MAIN, NEW, SAME, UNREADABLE, Archive, BackupError, Entry, compare, put
+from strongroom.backup import DIFFERENT, MAIN, NEW, SAME, UNREADABLE, Archive, BackupError, Entry, compare, owner, put
 from strongroom.cli import backup_file, lineage
 from strongroom.cli.flags import Flag
 from strongroom.cli.terminal import answer
@@ -92,7 +92,7 @@ def _wanted(arguments: Arguments, archive: Archive) -> list[Entry]:
     names = arguments.texts("only")
     if not names:
         return list(archive.entries)
-    owned = [(owner(entry), entry) for entry in archive.entries]
+    owned = [(owner(entry.collection, entry.item.key), entry) for entry in archive.entries]
     for name in names:
         if all(owned_by != name for owned_by, _ in owned):
             known = sorted(vault_name for vault_name, _ in owned if vault_name)
@@ -100,17 +100,6 @@ def _wanted(arguments: Arguments, archive: Archive) -> list[Entry]:
                 str(name), f"nothing of profile {name!r} is in the backup", known=dict.fromkeys(known)
             )
     return [entry for owned_by, entry in owned if owned_by in names]
-
-
-def owner(entry: Entry) -> str:
-    """The profile whose item it is; empty for what belongs to none, such as a sign-in."""
-    key = entry.item.key
-    if entry.collection != MAIN:
-        return key.removeprefix("rotation:") if key.startswith("rotation:") else ""
-    if vault.is_key(key):
-        return key
-    session = vault.SessionName.read(key)
-    return session.profile if session else ""
 
 
 def _target(arguments: Arguments, settings: Settings) -> Keystore:
