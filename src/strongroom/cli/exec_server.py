@@ -15,7 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from strongroom import prompt
-from strongroom.cli import environment, private_file, resources, retrieval, shadows, token_file
+from strongroom.cli import controlling_terminal, environment, private_file, resources, retrieval, shadows, token_file
 from strongroom.cli.renewal import Passphrases, Source, SparingTalk
 from strongroom.cli.served_child import ServedChild
 from strongroom.endpoints.ec2 import Ec2
@@ -151,7 +151,10 @@ def run(arguments: Arguments, settings: Settings, command: Callable[[], list[str
                 slot.keep(first)
             if prompt.is_among((0, 1, 2)):
                 settings.terminal_is_taken = "the command has it"
-            return asyncio.run(_serve(door, words, variables))
+                return asyncio.run(_serve(door, words, variables))
+            # Then we may have a question open there at the end.
+            with controlling_terminal.as_it_was():
+                return asyncio.run(_serve(door, words, variables))
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 
@@ -188,8 +191,13 @@ def _scope(arguments: Arguments, settings: Settings) -> Scope | None:
 def _ecs(arguments: Arguments, settings: Settings, source: Source, slot: Slot, scope: Scope | None) -> Iterator[Door]:
     token = secrets.token_urlsafe(TOKEN_BYTES)
     allowed = (*arguments.texts("allow-role"), *source.profile.allowed_roles)
-    entry = Entry(slot, token, assume=source.assume, allowed_roles=allowed, account_id=source.account_id)
-    entry.role_arn = source.role_arn
+    entry = Entry(slot, token, assume=source.assume, allowed_roles=allowed)
+
+    def learn(source: Source) -> None:
+        entry.role_arn, entry.account_id = source.role_arn, source.account_id
+
+    learn(source)
+    source.learned = learn
     with contextlib.ExitStack() as stack:
         listening = stack.enter_context(contextlib.closing(sockets.tcp(HOST, 0, "")))
         port = listening.getsockname()[1]

@@ -76,16 +76,23 @@ class FreshSettings(Settings):
         settings: Those of the beginning.
         arguments: The command line.
         passphrases: What was typed before.
+        before: The settings of the renewal before.
     """
 
-    def __init__(self, settings: Settings, arguments: Arguments, passphrases: Passphrases) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        arguments: Arguments,
+        passphrases: Passphrases,
+        before: FreshSettings | None = None,
+    ) -> None:
         super().__init__(arguments, settings.inherited, settings.talk, settings.command)
         self.terminal_is_taken = settings.terminal_is_taken
         self._passphrases = passphrases
         self._answered: set[str] = set()
-        if not os.path.isfile(self.config_path) and isinstance(settings, FreshSettings):
+        if before is not None and os.path.exists(self.config_path) and not os.path.isfile(self.config_path):
             # Such as a pipe of the shell's: it was read at the beginning, and nobody writes it again.
-            self._document = settings.document()
+            self._document = before.document()
 
     def _ask_passphrase(self, message: str, *, confirm: bool = False) -> str:
         with self._passphrases.lock:
@@ -105,7 +112,7 @@ class Source:
         settings: Flags, variables, files; what is set there later counts.
         name: The profile.
         passphrases: What was typed, shared by all profiles of a server.
-        learned: Is told the profile and the steps to it before each renewal.
+        learned: Is told after each renewal: profile and steps may be others.
 
     Attributes:
         settings: As given.
@@ -124,9 +131,11 @@ class Source:
         self.learned = learned
         self._name = name
         self._passphrases = passphrases
+        self._arguments = settings.arguments
+        self._fresh = FreshSettings(settings, self._arguments, passphrases)
         self.profile: Profile
         self.steps: tuple[Step, ...]
-        self._plan(settings.arguments)
+        self.profile, self.steps = retrieval.planned(self._fresh, name)
 
     def first(self) -> Credentials:
         """The credentials with which the server begins, for which a human may be asked at the terminal.
@@ -134,7 +143,10 @@ class Source:
         Raises:
             StrongroomError: Any of the tree.
         """
-        return retrieval.credentials(self._planned_with, self.profile, self.steps)
+        given = self._arguments
+        values = {name: value for name, value in given.values.items() if name not in _ONLY_AT_FIRST}
+        self._arguments = Arguments(values, given.words, given.command)
+        return retrieval.credentials(self._fresh, self.profile, self.steps)
 
     def __call__(self) -> Credentials:
         """Credentials anew; called in a thread.
@@ -142,11 +154,11 @@ class Source:
         Raises:
             StrongroomError: Any of the tree.
         """
-        given = self.settings.arguments
-        values = {name: value for name, value in given.values.items() if name not in _ONLY_AT_FIRST}
-        self._plan(Arguments(values, given.words, given.command))
+        self._fresh = FreshSettings(self.settings, self._arguments, self._passphrases, self._fresh)
+        self.profile, self.steps = retrieval.planned(self._fresh, self._name)
+        credentials = self.first()
         self.learned(self)
-        return self.first()
+        return credentials
 
     def assume(self, credentials: Credentials, role_arn: str) -> Credentials:
         """Assume a role with credentials of the profile: by its name alone, for as long as a chain of roles can last.
@@ -179,12 +191,12 @@ class Source:
 
     def warn_of_store(self) -> None:
         """Say what was noticed about the keystore."""
-        retrieval.warn_of_store(self._planned_with)
+        retrieval.warn_of_store(self._fresh)
 
     def needs_browser(self) -> bool:
         """Whether nobody can sign in without a browser: then the first request would wait for one."""
         step = self.steps[0]
-        settings = self._planned_with
+        settings = self._fresh
         if step.kind != plan.SSO_ROLE or any(settings.vault().session(each, "") for each in self.steps):
             return False
         world = import_module("strongroom.cli.signing_in").SigningIn(settings, self.profile)
@@ -192,8 +204,3 @@ class Source:
             return import_module("strongroom.sso.token").unasked(step.profile, world) is None
         except AwsError:
             return False  # another time it may
-
-    def _plan(self, arguments: Arguments) -> None:
-        before = getattr(self, "_planned_with", self.settings)
-        self._planned_with = FreshSettings(before, arguments, self._passphrases)
-        self.profile, self.steps = retrieval.planned(self._planned_with, self._name)

@@ -12,11 +12,11 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
-from strongroom.cli import lookup
+from strongroom.cli import controlling_terminal, lookup
 from strongroom.cli.group_witness import GroupWitness
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 # Those that can be sent to us and are meant for the command.
 PASSED_ON = {
@@ -28,6 +28,7 @@ PASSED_ON = {
     signal.SIGUSR2,
     signal.SIGALRM,
     signal.SIGTSTP,
+    signal.SIGCONT,
 }
 # Those that stop a process; what stops the command otherwise is like the first of them.
 _STOPPING = (signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
@@ -37,7 +38,6 @@ _SETTLE_SECONDS = 0.01
 _IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
 # wait(2): only the children of this thread. Those of others, which bring credentials, are waited for by them.
 _WNOTHREAD = 0x2000_0000 if sys.platform == "linux" else 0
-_TERMINAL = "/dev/tty"
 
 
 class ServedChild:
@@ -54,6 +54,7 @@ class ServedChild:
         self._loop = asyncio.get_running_loop()
         self._ended: asyncio.Future[int] = self._loop.create_future()
         self._waiting: dict[int, asyncio.TimerHandle] = {}
+        self._deaf_to: set[int] = set()
         self.pid = 0
 
     async def run(self, begun: Callable[[], None] = lambda: None) -> int:
@@ -75,13 +76,12 @@ class ServedChild:
             self._loop.add_signal_handler(signal.SIGCHLD, self._look)
             for number in numbers:
                 self._loop.add_signal_handler(number, self._arrived, number)
-            self._loop.add_signal_handler(signal.SIGCONT, self._send, signal.SIGCONT)
             self.pid = lookup.start(self._command, self._variables, self._spawn)
             begun()
             return await self._ended
         finally:
             # What still comes ends us or does not, as it would have without the command.
-            for number in (*numbers, signal.SIGCONT, signal.SIGCHLD):
+            for number in (*numbers, signal.SIGCHLD):
                 self._loop.remove_signal_handler(number)
             self._witness.close()
             for timer in self._waiting.values():
@@ -113,7 +113,7 @@ class ServedChild:
 
     def _arrived(self, number: int) -> None:
         """A signal has come; in a moment it can be told for whom."""
-        if number not in self._waiting:
+        if number not in self._waiting and number not in self._deaf_to:
             self._waiting[number] = self._loop.call_later(_SETTLE_SECONDS, self._pass_on, number)
 
     def _pass_on(self, number: int) -> None:
@@ -141,63 +141,40 @@ class ServedChild:
 
         A shell among the commands leads a group of its own, which has the terminal while it runs.
         """
-        with _terminal() as terminal:
+        with controlling_terminal.opened() as terminal:
             if terminal < 0:
                 return  # nobody would let us go on; whoever stopped the command will continue it
             group = self._group()
-            lends = group != os.getpgrp() and _holder(terminal) == group
+            lends = group != os.getpgrp() and controlling_terminal.holder(terminal) == group
             if lends:
-                _lend(terminal, os.getpgrp())
-            self._sleep(number if number in _STOPPING else signal.SIGTSTP)
-            if lends and _holder(terminal) == os.getpgrp():
-                _lend(terminal, group)
+                controlling_terminal.lend(terminal, os.getpgrp())
+            is_continued = self._sleep(number if number in _STOPPING else signal.SIGTSTP)
+            if lends and controlling_terminal.holder(terminal) == os.getpgrp():
+                controlling_terminal.lend(terminal, group)
         if group and group != os.getpgrp():
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(group, signal.SIGCONT)
-        else:
+        elif not is_continued:
+            # Also where no shell is there to continue us: then we were not stopped at all.
             self._send(signal.SIGCONT)
 
-    def _sleep(self, number: int) -> None:
-        # What came with the command's own: it has heeded it.
+    def _sleep(self, number: int) -> bool:
+        """Be stopped by a signal; tells, later, whether all of the group has been continued."""
+        # What came with the command's own, it has heeded; also what is still on its way to our handler.
         timer = self._waiting.pop(signal.SIGTSTP, None)
         if timer is not None:
             timer.cancel()
-        self._witness.came(signal.SIGTSTP)
-        handled = self._loop.remove_signal_handler(number)
+        for each in (signal.SIGTSTP, signal.SIGCONT):
+            self._witness.came(each)
+            if self._loop.remove_signal_handler(each):
+                self._deaf_to.add(each)
         # To this thread, so that it does not run on until another has taken it.
         signal.raise_signal(number)
-        if handled:
+        self._loop.call_later(_SETTLE_SECONDS, self._hear)
+        return self._witness.came(signal.SIGCONT)
+
+    def _hear(self) -> None:
+        """Heed again what was not heeded while we were stopped."""
+        while self._deaf_to and not self._ended.done():
+            number = self._deaf_to.pop()
             self._loop.add_signal_handler(number, self._arrived, number)
-
-
-@contextlib.contextmanager
-def _terminal() -> Iterator[int]:
-    """A descriptor of our terminal; -1 if there is none."""
-    try:
-        descriptor = os.open(_TERMINAL, os.O_RDWR | os.O_NOCTTY)
-    except OSError:
-        yield -1
-        return
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
-def _holder(terminal: int) -> int:
-    """The process group that has the terminal."""
-    try:
-        return os.tcgetpgrp(terminal)
-    except OSError:
-        return 0
-
-
-def _lend(terminal: int, group: int) -> None:
-    """Have another process group use the terminal."""
-    # Who does this from the background is stopped for it.
-    before = signal.signal(signal.SIGTTOU, signal.SIG_IGN)
-    try:
-        with contextlib.suppress(OSError):
-            os.tcsetpgrp(terminal, group)
-    finally:
-        signal.signal(signal.SIGTTOU, before)
