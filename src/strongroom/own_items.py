@@ -10,7 +10,7 @@ kind                  name                                        fields
 ``sso-registration``  what the client was registered for          client id and secret
 ``sso-refresh``       what the user signed in to                  a refresh token
 ``sso-cli-cache``     digests of a path and what we wrote there   the path
-``session``           what it was made for                        a session narrowed for one run
+``session``           see `strongroom.narrowed`                   a session narrowed for one run
 ====================  ==========================================  =====================================================
 """
 
@@ -84,8 +84,17 @@ class OwnItems:
         Raises:
             KeystoreError: The store cannot be read.
         """
+        return sorted(self.times(kind))
+
+    def times(self, kind: str) -> dict[str, float | None]:
+        """When the items of a kind were last changed, epoch seconds, by their names; None if the store does not know.
+
+        Raises:
+            KeystoreError: The store cannot be read.
+        """
         prefix = _key(kind, "")
-        return sorted(key.removeprefix(prefix) for key in self.keystore.listing() if key.startswith(prefix))
+        listing = self.keystore.listing()
+        return {key.removeprefix(prefix): at for key, at in listing.items() if key.startswith(prefix)}
 
 
 def _key(kind: str, name: str) -> str:

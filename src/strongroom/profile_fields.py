@@ -133,12 +133,12 @@ FIELDS = (
     Field("credential_process"),
     Field("login_session"),
     # the role
-    Field("role_arn", variables=("AWS_ROLE_ARN",), target=True),
+    Field("role_arn", variables=("AWS_ROLE_ARN",), flag="role", target=True),
     Field("role_session_name", variables=("AWS_ROLE_SESSION_NAME",), target=True),
     Field("external_id"),
-    Field("session_tags", _tags, variables=("AWS_SESSION_TAGS",), target=True, unset=()),
+    Field("session_tags", _tags, variables=("AWS_SESSION_TAGS",), flag="tags", target=True, unset=()),
     Field("transitive_session_tags", _words, variables=("AWS_TRANSITIVE_TAGS",), target=True, unset=()),
-    Field("source_identity", variables=("AWS_SOURCE_IDENTITY",), target=True),
+    Field("source_identity", variables=("AWS_SOURCE_IDENTITY",), flag="source-identity", target=True),
     Field("web_identity_token_file"),
     Field("web_identity_token_process"),
     # how long: after role_arn, which says whether a role's limits matter

@@ -13,6 +13,7 @@ import pytest
 
 from fakes.cloud import Call
 from fakes.signin import Request, Signin, visit
+from fakes.sts import members
 from harness.home import ACCOUNT, ADM, CODE, R1, R2, RO, M, key_id, kill_all
 from strongroom import console
 
@@ -133,12 +134,14 @@ def test_a_service(c1, signin):
      "'https://evil.example/' is no address of the console at console.aws.amazon.com"),
     (["ro", "--region", "evil.example/"], "'evil.example/' cannot be a region"),
     (["ro", "s3", "x"], "unexpected 'x'"),
-    (["ro", "--policy", "/nowhere.json"], "--policy: cannot read '/nowhere.json': No such file or directory"),
-    (["ro", "--policy", "arn:aws:iam::aws:policy/ReadOnlyAccess"],
-     "--policy narrows the session of a user, and profile 'ro' leads to a role"),
+    (["ro", "--policy", "/nowhere.json"], "--policy: cannot read '/nowhere.json': no such file or directory"),
+    (["corp", "--policy", "arn:aws:iam::aws:policy/ReadOnlyAccess"],
+     "--policy: profile 'corp' leads to a role of IAM Identity Center, which takes none"),
 ])  # fmt: skip
 def test_wrong_words(c1, cloud, signin, words, message):
     """Exit 2, before anybody is asked anything."""
+    with c1.config.open("a") as file:
+        file.write("[profile corp]\nsso_start_url = https://corp.example/start\nsso_region = us-east-1\n")
     result = c1.call("login", "-s", *words)
     assert (result.status, result.stdout) == (2, "")
     assert message in result.stderr
@@ -410,9 +413,24 @@ def test_a_policy(c1, cloud, signin):
     assert cloud.calls[-1].parameters["PolicyArns.member.1.arn"] == "arn:aws:iam::aws:policy/ReadOnlyAccess"
 
 
+def test_a_policy_of_a_role(c1, cloud, signin):
+    """It narrows a session of its own, which nobody else gets."""
+    arn = "arn:aws:iam::aws:policy/ReadOnlyAccess"
+    (c1.work / "policy.json").write_text('{"Statement": []}'.replace("[]", '[{"Effect": "Deny"}]'))
+    for word, policy, arns in (
+        (str(c1.work / "policy.json"), '{"Statement":[{"Effect":"Deny"}]}', []),
+        (arn, None, [arn]),
+    ):
+        result = c1.call("login", "ro", "-s", "--policy", word)
+        assert (result.status, result.stderr) == (0, "")
+        assert (cloud.calls[-1].policy, members(cloud.calls[-1].parameters, "PolicyArns", ".arn")) == (policy, arns)
+    assert c1.sessions() == []
+
+
 @pytest.mark.parametrize(("text", "message"), [
     ("{", "is no JSON"), ("[]", "is no policy: it has no Statement"), ("{}", "is no policy: it has no Statement"),
     ("\udcff", "is no JSON"),
+    ('{"Statement": [{"Effect": "Allow", "Effect": "Deny"}]}', "is no policy: 'Effect' is there twice"),
 ])  # fmt: skip
 def test_a_file_that_is_no_policy(c1, cloud, signin, text, message):
     """Is refused before anything is done."""

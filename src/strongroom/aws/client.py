@@ -272,6 +272,7 @@ _HINTS = {
     "Throttling": "AWS limits the rate of calls: try again in a moment",
     "ThrottlingException": "AWS limits the rate of calls: try again in a moment",
     "TooManyRequestsException": "AWS limits the rate of calls: try again in a moment",
+    "PackedPolicyTooLarge": "policies and tags share little room: shorten them, or make managed policies of the former",
     "RequestLimitExceeded": "AWS limits the rate of calls: try again in a moment",
 }
 

@@ -78,6 +78,8 @@ def assume_role(
     tags: Iterable[tuple[str, str]] = (),
     transitive_tags: Iterable[str] = (),
     source_identity: str = "",
+    policy: str = "",
+    policy_arns: Iterable[str] = (),
 ) -> Credentials:
     """Assume a role.
 
@@ -93,6 +95,8 @@ def assume_role(
         tags: Session tags, pairs of key and value.
         transitive_tags: The keys of tags that go on to further roles.
         source_identity: As the role's trust policy asks, or empty.
+        policy: A session policy, JSON, or empty.
+        policy_arns: Managed policies that are session policies, too.
 
     Raises:
         AwsError: The call failed.
@@ -109,6 +113,8 @@ def assume_role(
         Tags=[{"Key": key, "Value": value} for key, value in tags],
         TransitiveTagKeys=list(transitive_tags),
         SourceIdentity=source_identity,
+        Policy=policy,
+        PolicyArns=[{"arn": arn} for arn in policy_arns],
     )
     return _credentials(f"sts AssumeRole of {role_arn}", answer)
 
@@ -151,7 +157,14 @@ def caller_arn(endpoint: client.Endpoint, credentials: Credentials) -> str:
 
 
 def assume_role_with_web_identity(
-    endpoint: client.Endpoint, *, role_arn: str, token: str, duration_seconds: int, session_name: str = ""
+    endpoint: client.Endpoint,
+    *,
+    role_arn: str,
+    token: str,
+    duration_seconds: int,
+    session_name: str = "",
+    policy: str = "",
+    policy_arns: Iterable[str] = (),
 ) -> Credentials:
     """Assume a role with a token of an OpenID Connect provider; the call is not signed.
 
@@ -161,6 +174,8 @@ def assume_role_with_web_identity(
         token: The token.
         duration_seconds: 900 to 43,200, and no more than the role allows.
         session_name: As CloudTrail shows it; by default the time in nanoseconds.
+        policy: A session policy, JSON, or empty.
+        policy_arns: Managed policies that are session policies, too.
 
     Raises:
         AwsError: The call failed.
@@ -173,6 +188,8 @@ def assume_role_with_web_identity(
         RoleSessionName=session_name or str(time.time_ns()),
         WebIdentityToken=token,
         DurationSeconds=duration_seconds,
+        Policy=policy,
+        PolicyArns=[{"arn": arn} for arn in policy_arns],
     )
     return _credentials(name, answer)
 

@@ -53,7 +53,7 @@ def run(arguments: Arguments, settings: Settings) -> int:
     told = f"Added credentials to profile {json.dumps(name, ensure_ascii=False)} in vault\n"
     retrieval.warn_of_store(settings)
     try:
-        removed = store.remove(outdated)
+        removed = store.remove(outdated) + lineage.forget_narrowed(settings, master=name)
         if removed:
             told += f"Deleted {removed} existing sessions.\n"
         if adds_section:

@@ -30,7 +30,7 @@ def run(arguments: Arguments, settings: Settings) -> int:
         keys = [*store.old_sessions(), *(session.key for session in store.sessions())]
         start_urls = signing_out.start_urls(settings)
     failures = signing_out.at_server(settings, start_urls) if arguments.on("logout") else {}
-    removed = store.remove(keys)
+    removed = store.remove(keys) + lineage.forget_narrowed(settings, profile=next(iter(arguments.words), None))
     try:
         removed += signing_out.here(
             settings,

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 FLAGS = (
     *retrieval.FLAGS,
+    *retrieval.NARROWING,
     Flag("profile-env", "give the command AWS_PROFILE instead of keys", env="AWS_VAULT_PROFILE_ENV"),
     Flag("keep-vault-secrets", "let the command see AWS_VAULT_FILE_PASSPHRASE and the like"),
     Flag("json", short="j", hidden=True),

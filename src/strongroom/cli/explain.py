@@ -5,6 +5,7 @@ Nothing is asked, neither AWS nor you, and nothing is changed.
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from strongroom import plan
@@ -20,11 +21,11 @@ if TYPE_CHECKING:
 
     from strongroom.cli.flags import Arguments
     from strongroom.cli.settings import Settings
-    from strongroom.plan import Step
+    from strongroom.plan import Narrowing, Step
     from strongroom.profiles import Profile
     from strongroom.vault import Vault
 
-FLAGS = (*retrieval.FLAGS, Flag("json", "the same, as JSON"))
+FLAGS = (*retrieval.FLAGS, *retrieval.NARROWING, Flag("json", "the same, as JSON"))
 WORDS = ("[profile]",)
 RUNS = False
 
@@ -54,7 +55,7 @@ def run(arguments: Arguments, settings: Settings) -> int:
 
 
 def _explained(steps: tuple[Step, ...], settings: Settings) -> list[dict[str, object]]:
-    vault = settings.vault()
+    vault = retrieval.vault_for(settings, steps)
     can_open = settings.inherited.get("AWS_VAULT_FILE_PASSPHRASE") is not None
     master = steps[0].profile.name if steps[0].kind == plan.KEY else ""
     explained = [_step(step, vault, master, can_open=can_open) for step in steps]
@@ -73,6 +74,8 @@ def _step(step: Step, vault: Vault, master: str, *, can_open: bool) -> dict[str,
     if step.kind in {plan.ASSUME_ROLE, plan.WEB_IDENTITY}:
         fields["role_arn"] = step.profile.role_arn
     fields |= {"mfa_serial": step.serial, "duration_seconds": step.duration_seconds, "notes": list(step.notes)}
+    if step.narrowing is not None:
+        fields["narrowing"] = _narrowing(step, step.narrowing)
     candidates = vault.candidates(step)
     if not candidates:
         return fields | {"cached": NOTHING}
@@ -85,6 +88,18 @@ def _step(step: Step, vault: Vault, master: str, *, can_open: bool) -> dict[str,
     if found is None:
         return fields | {"cached": UNFIT}
     return fields | {"cached": CHECKED, "expiration": show_time(found.expiration or 0)}
+
+
+def _narrowing(step: Step, narrowing: Narrowing) -> dict[str, object]:
+    """What makes the step's session one of its own; only a session of the same name is used again."""
+    return {
+        "flags": list(narrowing.flags),
+        "session": step.slot,
+        "policy": json.loads(narrowing.policy) if narrowing.policy else None,
+        "policy_arns": list(narrowing.policy_arns),
+        "source_identity": step.profile.source_identity,
+        "tags": dict(step.profile.session_tags),
+    }
 
 
 def _settings(profile: Profile) -> Iterator[dict[str, object]]:
@@ -102,12 +117,18 @@ def _settings(profile: Profile) -> Iterator[dict[str, object]]:
 
 
 def _text(profile: Profile, explained: list[dict[str, object]]) -> Iterator[str]:
-    yield f"Credentials of profile {profile.name}:"
+    yield f"Credentials of {'role' if profile.name == profile.role_arn else 'profile'} {profile.name}:"
     for number, step in enumerate(explained, 1):
         yield ""
         yield f"{number}. {_title(step)}"
         yield f"   why:    {step['reason']}"
         yield f"   now:    {_state(step)}"
+        narrowing = step.get("narrowing")
+        if isinstance(narrowing, dict):
+            for arn in narrowing["policy_arns"]:
+                yield f"   policy: {arn}"
+            if narrowing["policy"] is not None:
+                yield f"   policy: {json.dumps(narrowing['policy'])}"
         notes = step["notes"]
         if isinstance(notes, list):
             for note in notes:
@@ -127,11 +148,12 @@ def _text(profile: Profile, explained: list[dict[str, object]]) -> Iterator[str]
 def _title(step: dict[str, object]) -> str:
     if step["action"] == plan.KEY:
         return f"read the long-term key of profile {step['profile']}"
-    title = f"{step['action']} for profile {step['profile']}"
+    has_profile = step["profile"] != step.get("role_arn")
+    title = f"{step['action']} for profile {step['profile']}" if has_profile else f"{step['action']}"
     if not step["duration_seconds"]:
         return title
     if "role_arn" in step:
-        title += f", role {step['role_arn']}"
+        title += f"{',' if has_profile else ' of'} role {step['role_arn']}"
     title += f", for {show(int(str(step['duration_seconds'])))}"
     return title + (f", with a code of {step['mfa_serial']}" if step["mfa_serial"] else ", without MFA")
 

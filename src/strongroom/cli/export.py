@@ -17,6 +17,7 @@ FORMATS = ("env", "export-env", "json", "ini", "fish", "powershell", "cmd", "nu"
 
 FLAGS = (
     *retrieval.FLAGS,
+    *retrieval.NARROWING,
     Flag("format", f"one of {', '.join(FORMATS)}; env is the default", value="FORMAT", choices=FORMATS),
     retrieval.STDOUT,
 )

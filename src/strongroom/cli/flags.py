@@ -39,9 +39,10 @@ class Flag:
         read: Makes the value out of its text; raises ValueError with a message.
         hidden: Whether the help leaves it out.
         many: Whether it may be given more than once: its value is then a tuple of them all.
+        for_words: Whether it says what the positional words would: with it, a command begins with the first word.
     """
 
-    __slots__ = ("choices", "env", "help", "hidden", "many", "name", "read", "short", "value")
+    __slots__ = ("choices", "env", "for_words", "help", "hidden", "many", "name", "read", "short", "value")
 
     def __init__(
         self,
@@ -55,6 +56,7 @@ class Flag:
         read: Callable[[str], object] = str,
         hidden: bool = False,
         many: bool = False,
+        for_words: bool = False,
     ) -> None:
         self.name = name
         self.help = help
@@ -65,6 +67,7 @@ class Flag:
         self.read = read
         self.hidden = hidden
         self.many = many
+        self.for_words = for_words
 
     def parse(self, text: str, shown: str) -> object:
         """Read a value; *shown* is how the user wrote the flag, or the variable.
@@ -184,7 +187,7 @@ class Matcher:
                 self._long(word, rest)
             elif word.startswith("-") and len(word) > 1:
                 self._short(word, rest)
-            elif self.most_words is not None and len(self.words) == self.most_words:
+            elif self.most_words is not None and len(self.words) >= self.most_words:
                 self.command = [word, *rest]
                 break
             else:
@@ -227,6 +230,8 @@ class Matcher:
             self._set(flag, True, f"-{letter}")
 
     def _set(self, flag: Flag, value: object, shown: str) -> None:
+        if flag.for_words and self.most_words:
+            self.most_words = 0
         if flag.many:
             before = self.values.get(flag.name)
             self.values[flag.name] = (*(before if isinstance(before, tuple) else ()), value)

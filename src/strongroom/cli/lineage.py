@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from strongroom import plan, profiles
+from strongroom import narrowed, plan, profiles
 from strongroom.errors import StrongroomError
 
 TYPE_CHECKING = False
@@ -24,6 +24,23 @@ def sessions_of_key(settings: Settings, name: str) -> list[str]:
         if session.profile not in masters:
             masters[session.profile] = _master(settings, session.profile, stored)
     return [session.key for session in vault.sessions() if masters[session.profile] == name]
+
+
+def forget_narrowed(settings: Settings, *, profile: str | None = None, master: str | None = None) -> int:
+    """Remove the sessions that were narrowed for one run.
+
+    Args:
+        settings: Flags, variables, files.
+        profile: The profile by which they were asked for; all of them if none is named.
+        master: The profile whose key they were made from; whichever if none is named.
+
+    Returns:
+        How many there were.
+
+    Raises:
+        KeystoreError: One could not be removed.
+    """
+    return narrowed.remove(settings.own_items(), owner=profile, master=master)
 
 
 def _master(settings: Settings, name: str, stored: set[str]) -> str:

@@ -7,17 +7,17 @@ in the environment are used.
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 from strongroom import console, plan, profiles
 from strongroom.aws import iam, signin, sts
-from strongroom.cli import browser, retrieval
+from strongroom.cli import browser, narrowing, retrieval
 from strongroom.cli.flags import Flag
 from strongroom.cli.terminal import answer
 from strongroom.credentials import Credentials
 from strongroom.durations import show
 from strongroom.errors import AwsRefused, CredentialsError, UsageError
+from strongroom.narrowing import narrow
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,7 +33,7 @@ FLAGS = (
     Flag("stdout", "print the link instead of opening a browser", short="s", env="AWS_VAULT_STDOUT"),
     Flag("auto-logout", "sign out of the console first", short="a", env="AWS_VAULT_AUTO_LOGOUT"),
     Flag("browser", "which browser: a name, a program or a command", value="BROWSER"),
-    Flag("policy", "what a user's session may do: a file or an ARN", value="POLICY"),
+    Flag("policy", "what the session may do at most: a file or an ARN", value="POLICY"),
 )
 WORDS = ("[profile]", "[service]")
 RUNS = False
@@ -81,7 +81,7 @@ def _path(arguments: Arguments) -> str:
 
 
 def _policy(settings: Settings, word: str) -> dict[str, str]:
-    """The policy of a user's session, as `sts.get_federation_token` takes it; empty if none is given.
+    """The policy that narrows the session, as `sts.get_federation_token` takes it; empty if none is given.
 
     Raises:
         UsageError: The file cannot be read, or is no policy.
@@ -90,18 +90,7 @@ def _policy(settings: Settings, word: str) -> dict[str, str]:
         return {}
     if word.startswith("arn:"):
         return {"policy_arn": word}
-    try:
-        with open(settings.expand(word), encoding="utf-8-sig") as file:
-            policy = json.load(file)
-    except OSError as error:
-        raise UsageError(
-            f"--policy: cannot read {word!r}: {error.strerror}", "give a file, or a policy's ARN"
-        ) from error
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"--policy: {word!r} is no JSON: {error}") from error
-    if not (isinstance(policy, dict) and policy.get("Statement")):
-        raise UsageError(f"--policy: {word!r} is no policy: it has no Statement")
-    return {"policy": json.dumps(policy, separators=(",", ":"))}
+    return {"policy": narrowing.policy_of_file(settings, "policy", word)}
 
 
 def _of_environment(environ: Mapping[str, str]) -> Credentials | None:
@@ -128,7 +117,7 @@ class _Login:
 
     Args:
         settings: Flags, variables, files.
-        policy: What a user's session may do.
+        policy: What the session may do at most.
 
     Raises:
         UsageError: Nothing says whose.
@@ -148,11 +137,15 @@ class _Login:
             if self.steps[-1].kind == plan.SESSION_TOKEN:
                 # Such a session can neither sign in nor be exchanged for one that can: the key itself is needed.
                 self.steps = self.steps[:-1]
-            if policy and self._is_role():
+            if policy and self.steps[-1].kind == plan.SSO_ROLE:
                 raise UsageError(
-                    f"--policy narrows the session of a user, and profile {self.name!r} leads to a role",
-                    "a role has policies of its own",
+                    f"--policy: profile {self.name!r} leads to a role of IAM Identity Center, which takes none",
+                    "what that role may do is set there",
                 )
+            if policy and self._is_role():
+                arns = (policy["policy_arn"],) if "policy_arn" in policy else ()
+                wish = plan.Narrowing(self.name, ("--policy",), policy=policy.get("policy", ""), policy_arns=arns)
+                self.steps = narrow(self.steps, wish)
         elif self.given is not None:
             self.name = settings.inherited.get("AWS_VAULT", "")  # whose they are, if a vault set them
             self.profile = settings.profile(profiles.DEFAULT, settings.inherited)

@@ -28,14 +28,15 @@ def run(arguments: Arguments, settings: Settings) -> int:
     name = arguments.words[0]
     store = settings.vault()
     if arguments.on("sessions-only"):
-        answer(f"Deleted {store.remove(lineage.sessions_of_profile(settings, name))} sessions.\n")
+        removed = store.remove(lineage.sessions_of_profile(settings, name))
+        answer(f"Deleted {removed + lineage.forget_narrowed(settings, profile=name)} sessions.\n")
         return 0
     if name not in store.listing or vault.kind_of(name) != vault.CREDENTIAL:
         raise _unknown(name, settings)
     if not arguments.on("force") and not _confirmed(name):
         return 0
     # The sessions first: should it end in between, what is left can be removed again.
-    sessions = store.remove(lineage.sessions_of_key(settings, name))
+    sessions = store.remove(lineage.sessions_of_key(settings, name)) + lineage.forget_narrowed(settings, master=name)
     try:
         store.keystore.remove(name)
     except ItemNotFound as error:

@@ -189,6 +189,7 @@ def _forget_sessions(settings: Settings, changes: list[Change]) -> None:
     replaced = [key for key, state in items if state == DIFFERENT and vault.is_key(key)]
     outdated = {key for name in replaced for key in lineage.sessions_of_key(settings, name)}
     removed = settings.vault().remove(sorted(outdated - {key for key, _ in items}))
+    removed += sum(lineage.forget_narrowed(settings, master=name) for name in replaced)
     if removed:
         answer(f"Deleted {removed} existing sessions.\n")
 

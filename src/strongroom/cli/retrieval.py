@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from strongroom.credentials import Credentials
     from strongroom.plan import Step
     from strongroom.profiles import Profile
+    from strongroom.vault import Vault
 
 
 # The flags that say which credentials are meant.
@@ -26,16 +27,30 @@ FLAGS = (
     Flag("mfa-token", "use this MFA code instead of asking", value="CODE", short="t", read=mfa_code),
 )  # fmt: skip
 
+# The flags that ask for a role's session of one's own, for one run: see `strongroom.cli.narrowing`.
+NARROWING = (
+    Flag("role", "assume this role: there is no profile then", value="ARN", for_words=True),
+    Flag("source", "with --role: the profile that assumes it, if not AWS_PROFILE", value="PROFILE"),
+    Flag("session-policy", "let the role do only what this file, or managed policy, allows too; may be repeated",
+         value="FILE|ARN", many=True),
+    Flag("source-identity", "source identity of the role's session", value="NAME"),
+    Flag("tags", "session tags of the role's session, in place of the profile's", value="KEY=VALUE,..."),
+)  # fmt: skip
+_NARROWING = frozenset(flag.name for flag in NARROWING)
+
 # For those whose own answer is not a link.
 STDOUT = Flag("stdout", "the same as --no-browser", env="AWS_VAULT_STDOUT")
 
 
 def profile_name(settings: Settings) -> str:
-    """The profile that the command line, or ``AWS_PROFILE``, names.
+    """The profile that the command line, or ``AWS_PROFILE``, names; with ``--role``, the one that assumes it.
 
     Raises:
         UsageError: Neither does.
     """
+    if "role" in settings.arguments.values:
+        named: str = import_module("strongroom.cli.narrowing").source_name(settings)
+        return named
     words = settings.arguments.words
     name = words[0] if words else settings.variable("AWS_PROFILE")
     if not name:
@@ -57,27 +72,59 @@ def refuse_bytes(name: str) -> None:
 
 
 def planned(settings: Settings, name: str) -> tuple[Profile, tuple[Step, ...]]:
-    """The profile called *name*, and the steps to its credentials.
+    """The profile called *name*, or the role that it is to assume, and the steps to the credentials.
+
+    Raises:
+        UsageError: Flags ask for what cannot be had.
+        ProfileError: There is no such profile, or it cannot be used.
+        CredentialsError: Nothing says where its credentials come from.
+    """
+    if not _NARROWING.isdisjoint(settings.arguments.values):
+        found: tuple[Profile, tuple[Step, ...]] = import_module("strongroom.cli.narrowing").planned(settings, name)
+        return found
+    profile = settings.profile(name)
+    return profile, steps_to(settings, profile)
+
+
+def steps_to(settings: Settings, profile: Profile) -> tuple[Step, ...]:
+    """The steps to the credentials of *profile*.
 
     Raises:
         ProfileError: There is no such profile, or it cannot be used.
         CredentialsError: Nothing says where its credentials come from.
     """
-    profile = settings.profile(name)
-    stored = settings.vault().listing
-    if not profile.exists and name not in stored:
+    refuse_unknown(settings, profile)
+    for warning in profile.warnings:
+        settings.talk.warn(warning)
+    steps = plan.plan(profile, settings.vault().listing, no_session=settings.arguments.on("no-session"))
+    for step in steps:
+        settings.talk.debug(f"{step!r}: {step.reason}")
+    return steps
+
+
+def refuse_unknown(settings: Settings, profile: Profile) -> None:
+    """Refuse a profile of which neither the config file nor the keystore knows.
+
+    Raises:
+        ProfileNotFound: It is one.
+    """
+    name = profile.name
+    if not profile.exists and name not in settings.vault().listing:
         raise ProfileNotFound(
             name,
             f"profile {name!r} not found in {settings.config_path} and no stored credentials exist for it",
             f"store a key with `{settings.talk.program} add {name}`",
             known=profiles.names(settings.document()),
         )
-    for warning in profile.warnings:
-        settings.talk.warn(warning)
-    steps = plan.plan(profile, stored, no_session=settings.arguments.on("no-session"))
-    for step in steps:
-        settings.talk.debug(f"{step!r}: {step.reason}")
-    return profile, steps
+
+
+def vault_for(settings: Settings, steps: tuple[Step, ...]) -> Vault:
+    """Where the credentials of these steps are kept."""
+    vault = settings.vault()
+    if steps[-1].narrowing is None:
+        return vault
+    made: Vault = import_module("strongroom.narrowed").NarrowedVault(vault, settings.own_items())
+    return made
 
 
 def credentials(
@@ -94,7 +141,7 @@ def credentials(
     Raises:
         StrongroomError: Any of the tree.
     """
-    vault = settings.vault()
+    vault = vault_for(settings, steps)
     for note in steps[0].notes:  # of the key, which is not a step that anybody takes
         settings.talk.warn(note)
     got = providers.retrieve(

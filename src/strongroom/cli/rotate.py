@@ -300,6 +300,9 @@ class Surroundings:
             if session.key in keys:
                 counts[session.profile] = counts.get(session.profile, 0) + 1
         store.remove(sorted(keys))
+        narrowed = sum(lineage.forget_narrowed(self.settings, master=name) for name in names)
+        if narrowed:
+            self.say(f"Deleted {narrowed} narrowed sessions")
         for profile, count in counts.items():
             self.say(f"Deleted {count} sessions for {profile}")
 

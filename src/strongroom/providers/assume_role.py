@@ -32,6 +32,8 @@ def retrieve(step: Step, source: Credentials | None, world: World) -> Credential
             tags=profile.session_tags,
             transitive_tags=profile.transitive_session_tags,
             source_identity=profile.source_identity or "",
+            policy=step.narrowing.policy if step.narrowing else "",
+            policy_arns=step.narrowing.policy_arns if step.narrowing else (),
         )
 
     return with_code(step, world, call)

@@ -33,6 +33,8 @@ def retrieve(step: Step, source: Credentials | None, world: World) -> Credential
         token=_token(profile, world),
         duration_seconds=step.duration_seconds,
         session_name=profile.role_session_name or "",
+        policy=step.narrowing.policy if step.narrowing else "",
+        policy_arns=step.narrowing.policy_arns if step.narrowing else (),
     )
 
 
