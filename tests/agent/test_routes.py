@@ -18,17 +18,9 @@ TEXT = "text/plain; charset=utf-8"
 
 
 @pytest.fixture
-def bench_of():
-    """Makes agents, and sees to it that no loop stays open."""
-    made = []
-
-    def make(config=None, **how):
-        made.append(AppBench(config, **how))
-        return made[-1]
-
-    yield make
-    for each in made:
-        each.close()
+def bench_of(closing):
+    """Makes agents."""
+    return closing(AppBench)
 
 
 @pytest.fixture

@@ -24,17 +24,9 @@ OTHER_ACCOUNT = "444455556666"
 
 
 @pytest.fixture
-def bench_of():
-    """Makes benches, and sees to it that no loop stays open."""
-    made = []
-
-    def make(config=None, **own):
-        made.append(Bench(config, **own))
-        return made[-1]
-
-    yield make
-    for each in made:
-        each.close()
+def bench_of(closing):
+    """Makes benches."""
+    return closing(Bench)
 
 
 @pytest.fixture
