@@ -81,3 +81,10 @@ def test_what_was_stored_under_another_passphrase_is_not_there(tmp_path):
     assert own.get("totp", "x") is None
     own.put("totp", "x", {"seed": "z"})
     assert own.get("totp", "x") == {"seed": "z"}
+
+
+def test_when_items_were_changed(store, own):
+    """As the store says, of one kind."""
+    own.put("session", "a,b", {})
+    own.put("sessions", "c", {})
+    assert own.times("session") == {"a,b": store.beside(COLLECTION).listing()["session:a,b"]}

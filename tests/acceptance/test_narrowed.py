@@ -488,6 +488,15 @@ def test_a_profile_word_after_a_direct_role(anything, cloud):
     assert cloud.calls == []
 
 
+def test_a_command_after_a_direct_role_and_a_config_that_cannot_be_read(here):
+    """Whether its first word is a profile cannot be told; why not is what matters."""
+    result = here.call(
+        "exec", "--role", ONE, "--source", "jon", "nosuchprogram", env={"AWS_CONFIG_FILE": str(here.work)}
+    )
+    assert (result.status, result.child) == (1, None)
+    assert f"cannot read the config file {here.work}" in result.stderr
+
+
 def test_profile_env(anything, cloud):
     """The command would get the profile's own credentials by its name: refused."""
     result = anything.call("exec", "--profile-env", "--session-policy", READ_ONLY, "ro", "env")

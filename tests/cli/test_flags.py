@@ -213,6 +213,20 @@ def test_arguments_answer_for_what_was_not_given():
     assert found.command is None
 
 
+@pytest.mark.parametrize(("line", "words", "command"), [
+    (["--role", "x", "ls", "-l"], [], ["ls", "-l"]),
+    (["--role=x", "-n", "--", "jon", "ls"], [], ["jon", "ls"]),
+    (["jon", "--role", "x", "ls"], ["jon"], ["ls"]),
+    (["jon", "ls", "--role", "x"], ["jon"], ["ls", "--role", "x"]),
+])  # fmt: skip
+def test_a_flag_for_the_words(line, words, command):
+    """With it the command's first word is the next; a word before it is told to whoever asks."""
+    flags = [Flag("role", value="ARN", for_words=True), Flag("no-session", short="n")]
+    found = Matcher(flags, 1).match(line, {})
+    assert (found.words, found.command) == (words, command)
+    assert Matcher(flags).match(["--role", "x", "jon"], {}).words == ["jon"]
+
+
 def test_a_flag_that_may_be_given_more_than_once():
     """All its values are there, in order; where none was given there are none."""
     found = Matcher([Flag("allow", value="GLOB", many=True)], 0).match(["--allow", "a", "--allow=b,c"], {})
