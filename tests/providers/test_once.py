@@ -298,13 +298,6 @@ def owning(tmp_path):
     return made
 
 
-def test_a_damaged_failure_is_still_a_failure():
-    """Whatever was written there: an error of AWS's, without facts."""
-    told = module._told({"message": "m", "hint": "h"})
-    assert type(told) is AwsError
-    assert (told.message, told.hint) == ("m", "h")
-
-
 def test_who_waits_opens_each_item_once(tmp_path, vault, store, world, aws, monkeypatch):
     """Looking for the result is done again and again; what was of no use is not opened again."""
     provider = aws(GOT)

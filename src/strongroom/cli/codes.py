@@ -8,11 +8,11 @@ from __future__ import annotations
 import time
 
 from strongroom import prompt, totp
-from strongroom.cli import environment
 from strongroom.cli.asking import asker
 from strongroom.cli.flags import mfa_code
+from strongroom.cli.recursion import Running
 from strongroom.cli.spent_codes import SpentCodes
-from strongroom.errors import CredentialsError, MfaRequired, PromptFailed, PromptUnavailable
+from strongroom.errors import MfaRequired, PromptFailed, PromptUnavailable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,13 +60,10 @@ class Codes:
         now: Callable[[], float] = time.time,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
-        self.running = settings.inherited.get(RUNNING, "").splitlines()
+        self._running = Running(RUNNING, settings.inherited)
         for step in steps:
-            if step.serial and step.profile.name in self.running:
-                raise CredentialsError(
-                    f"the mfa_process of profile {step.profile.name!r} asks strongroom for that same profile",
-                    "let it use another profile, or none",
-                )
+            if step.serial:
+                self._running.refuse(step.profile.name, "mfa_process", "let it use another profile, or none")
         self.settings = settings
         self.target = target
         self._now = now
@@ -152,9 +149,7 @@ class Codes:
         raise PromptFailed(f"no code of MFA device {serial} was typed in {TYPING_ERRORS} tries")
 
     def _from_process(self, command: str, step: Step) -> str:
-        variables = environment.of_helper(self.settings.inherited)
-        variables[RUNNING] = "\n".join([*self.running, step.profile.name])
-        code = prompt.run_mfa_process(command, variables)
+        code = prompt.run_mfa_process(command, self._running.environment(step.profile.name))
         try:
             return mfa_code(code)
         except ValueError as error:

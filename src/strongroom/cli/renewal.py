@@ -197,7 +197,9 @@ class Source:
         """Whether nobody can sign in without a browser: then the first request would wait for one."""
         step = self.steps[0]
         settings = self._fresh
-        if step.kind != plan.SSO_ROLE or any(settings.vault().session(each, "") for each in self.steps):
+        if step.kind != plan.SSO_ROLE or any(
+            retrieval.vault_for(settings, self.steps).session(each, "") for each in self.steps
+        ):
             return False
         world = import_module("strongroom.cli.signing_in").SigningIn(settings, self.profile)
         try:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 
 from strongroom import plan
-from strongroom.cli import environment
 from strongroom.cli.codes import Codes
-from strongroom.errors import CredentialsError
+from strongroom.cli.recursion import Running
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,6 +20,8 @@ if TYPE_CHECKING:
 # In the environment of a program that brings credentials or tokens: the profiles whose programs are running, one a
 # line, so that one that leads back to itself is found out.
 SOURCES_RUNNING = "STRONGROOM_SOURCE_PROCESS"
+# The settings that name such programs, by the kind of the first step.
+_PROGRAMS = {plan.PROCESS: "credential_process", plan.WEB_IDENTITY: "web_identity_token_process"}
 
 
 class World:
@@ -37,14 +38,11 @@ class World:
 
     def __init__(self, settings: Settings, target: Profile, steps: Sequence[Step]) -> None:
         self._codes = Codes(settings, target, steps)
-        self.sources_running = settings.inherited.get(SOURCES_RUNNING, "").splitlines()
-        root = steps[0]
-        if root.kind in {plan.PROCESS, plan.WEB_IDENTITY} and root.profile.name in self.sources_running:
-            field = "credential_process" if root.kind == plan.PROCESS else "web_identity_token_process"
-            raise CredentialsError(
-                f"the {field} of profile {root.profile.name!r} asks strongroom for that same profile",
-                f"store a key with `strongroom add {root.profile.name}`, or let it run another program",
-            )
+        self._running = Running(SOURCES_RUNNING, settings.inherited)
+        name, field = steps[0].profile.name, _PROGRAMS.get(steps[0].kind)
+        if field:
+            hint = f"store a key with `strongroom add {name}`, or let it run another program"
+            self._running.refuse(name, field, hint)
         self.settings = settings
         self.target = target
         self.lock_directory = settings.lock_directory()
@@ -63,9 +61,7 @@ class World:
 
     def helper_environment(self, profile: str) -> dict[str, str]:
         """The environment of a program that is run on behalf of a profile, which it tells of."""
-        variables = environment.of_helper(self.settings.inherited)
-        variables[SOURCES_RUNNING] = "\n".join([*self.sources_running, profile])
-        return variables
+        return self._running.environment(profile)
 
     def inherited_environment(self) -> dict[str, str]:
         """The variables that we were started with, less those of a strongroom around us."""

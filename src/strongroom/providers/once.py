@@ -8,23 +8,19 @@ import os
 from strongroom import lock
 from strongroom.errors import (
     AwsError,
-    AwsRefused,
-    AwsUnreachable,
     KeystoreError,
     LockError,
     LockTimeout,
     MfaRefused,
     PromptDismissed,
     PromptFailed,
-    StrongroomError,
 )
 from strongroom.plan import NOT_KEPT
 from strongroom.providers import load
+from strongroom.told import tell, told
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from strongroom.credentials import Credentials
     from strongroom.plan import Step
     from strongroom.providers import World
@@ -81,12 +77,12 @@ def once(step: Step, source: Credentials | None, vault: Vault, world: World, mas
         if turn.value is not None:
             return turn.value
         if turn.failure is not None:
-            raise _told(turn.failure)
+            raise told(turn.failure)
         try:
             return _ask(step, source, vault, world, master)
         except _SHARED as error:
             if not (step.serial and world.has_own_code):
-                turn.publish(_tell(error))
+                turn.publish(tell(error))
             raise
 
 
@@ -107,32 +103,3 @@ def _ask(step: Step, source: Credentials | None, vault: Vault, world: World, mas
     except KeystoreError as error:
         world.warn(f"the session could not be stored, so the next command asks again: {error.message}")
     return credentials
-
-
-def _tell(error: StrongroomError) -> dict[str, object]:
-    """A failure as the others are told it; no error of the tree holds a secret."""
-    return {
-        "kind": type(error).__name__,
-        "message": error.message,
-        "hint": error.hint,
-        "code": getattr(error, "code", ""),
-        "status": getattr(error, "status", 0),
-        "serial": getattr(error, "serial", ""),
-    }
-
-
-def _told(failure: Mapping[str, object]) -> StrongroomError:
-    """The failure that another process told of."""
-    message, hint = str(failure.get("message")), str(failure.get("hint"))
-    match failure.get("kind"):
-        case "AwsRefused":
-            return AwsRefused(str(failure.get("code")), int(str(failure.get("status"))), message, hint)
-        case "AwsUnreachable":
-            return AwsUnreachable(message, hint)
-        case "MfaRefused":
-            return MfaRefused(str(failure.get("serial")), message, hint)
-        case "PromptDismissed":
-            return PromptDismissed(message, hint)
-        case "PromptFailed":
-            return PromptFailed(message, hint)
-    return AwsError(message, hint)

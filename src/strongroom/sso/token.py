@@ -21,10 +21,10 @@ from strongroom.errors import (
     LockTimeout,
     PromptDismissed,
     PromptFailed,
-    StrongroomError,
 )
 from strongroom.sso import clients, device, pkce
 from strongroom.sso.session import Session
+from strongroom.told import tell, told
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -143,11 +143,11 @@ def access_token(profile: Profile, world: SsoWorld, *, refused: str | None = Non
         if turn.value is not None:
             return turn.value
         if turn.failure is not None:
-            raise _told(turn.failure)
+            raise told(turn.failure)
         try:
             return _renew(session, world, kept, refused)
         except _SHARED as error:
-            turn.publish(_tell(error))
+            turn.publish(tell(error))
             raise
 
 
@@ -346,28 +346,3 @@ def _drop(session: Session, world: SsoWorld, refused: str | None) -> None:
             world.remove_token(session.start_url)
         except KeystoreError:
             return
-
-
-# What the others are told, who waited for the same: no error of the tree holds a secret.
-
-
-def _tell(error: StrongroomError) -> dict[str, object]:
-    return {
-        "kind": type(error).__name__,
-        "message": error.message,
-        "hint": error.hint,
-        "code": getattr(error, "code", ""),
-        "status": getattr(error, "status", 0),
-    }
-
-
-def _told(failure: Mapping[str, object]) -> StrongroomError:
-    message, hint = str(failure.get("message")), str(failure.get("hint"))
-    match failure.get("kind"):
-        case "AwsRefused":
-            return AwsRefused(str(failure.get("code")), int(str(failure.get("status"))), message, hint)
-        case "PromptDismissed":
-            return PromptDismissed(message, hint)
-        case "PromptFailed":
-            return PromptFailed(message, hint)
-    return AwsUnreachable(message, hint) if failure.get("kind") == "AwsUnreachable" else AwsError(message, hint)
