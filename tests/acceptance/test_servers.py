@@ -1,10 +1,8 @@
 """`exec --server`: what the command gets, who else gets nothing, and what becomes of it all in the end."""
 
 import contextlib
-import json
 import os
 import re
-import select
 import signal
 import subprocess
 import sys
@@ -13,55 +11,14 @@ import time
 import pytest
 
 from fakes.cloud import Call
-from harness.agent import PATIENCE_SECONDS
-from harness.home import ADM, CODE, PASSPHRASE, RO, M, kill_all
-from harness.served import NOTE_SIGNALS, TELL, ask, python
+from harness.home import ADM, PASSPHRASE, RO, M, kill_all
+from harness.served import NOTE_SIGNALS, TELL, TOKEN, TOKEN_FILE, URI, Served, ask, python
 
 if sys.platform == "win32":
     pytest.skip("signals and sockets are others there", allow_module_level=True)
 
 GST, AR = "GetSessionToken", "AssumeRole"
-URI, TOKEN, TOKEN_FILE = (
-    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
-    "AWS_CONTAINER_AUTHORIZATION_TOKEN",
-    "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
-)
 needs_scope = pytest.mark.skipif(sys.platform not in {"linux", "darwin"}, reason="nobody tells whose a connection is")
-
-
-class Served:
-    """A command that is served, and tells its environment.
-
-    Args:
-        home: Where.
-        words: Flags and profile.
-        command: What runs; by default a program that prints its environment and waits for a line.
-    """
-
-    def __init__(self, home, *words, command=(), env=None) -> None:
-        argv = ["exec", "-t", CODE, *words, "--", *(command or python(TELL))]
-        pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
-        # Without a buffer of ours: what has come can be waited for.
-        self.process = home.popen(*argv, env=env, bufsize=0, **pipes)
-        self.first = self.process.stdout.readline().decode()
-        assert self.first, self.process.stderr.read().decode()
-
-    @property
-    def environ(self):
-        return json.loads(self.first)
-
-    def ask(self, path="", **how):
-        return ask(self.environ[URI], self.environ.get(TOKEN, ""), path, **how)
-
-    def line(self):
-        ready, _, _ = select.select([self.process.stdout], [], [], PATIENCE_SECONDS)
-        assert ready, "it says nothing"
-        return self.process.stdout.readline().decode().rstrip("\n")
-
-    def end(self):
-        """Have the command end; what came of it."""
-        stdout, stderr = self.process.communicate(b"\n", 30)
-        return self.process.returncode, stdout.decode(), stderr.decode()
 
 
 @pytest.fixture
