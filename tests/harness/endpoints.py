@@ -27,6 +27,8 @@ def made(number=1, *, until=START + HOUR, token="session"):
 class Scope:
     """Lets everybody in, until the test says no."""
 
+    advice = "; --any-process would let it"
+
     def __init__(self):
         self.reason = ""
         self.asked = []

@@ -24,6 +24,7 @@ import strongroom.cli.remove
 import strongroom.cli.restore
 import strongroom.cli.reveal
 import strongroom.cli.rotate
+import strongroom.cli.serve
 import strongroom.cli.sm
 import strongroom.cli.sso
 import strongroom.cli.version
@@ -83,6 +84,7 @@ if TYPE_CHECKING:
     _restore: Command = strongroom.cli.restore
     _reveal: Command = strongroom.cli.reveal
     _rotate: Command = strongroom.cli.rotate
+    _serve: Command = strongroom.cli.serve
     _version: Command = strongroom.cli.version
 
     _age: KeystoreModule = strongroom.keystore.age

@@ -40,7 +40,10 @@ if TYPE_CHECKING:
 
         @property
         def WORDS(self) -> tuple[str, ...]:  # noqa: N802
-            """The positional words, as the help shows them: "profile" is required, "[profile]" is not."""
+            """The positional words, as the help shows them.
+
+            "profile" is required, "[profile]" is not, "[profile]..." may be any number, at the end.
+            """
 
         @property
         def RUNS(self) -> bool:  # noqa: N802
@@ -70,11 +73,17 @@ COMMANDS = {
     "restore": "put the items of a backup into a keystore",
     "reveal": "show a stored key, on purpose",
     "rotate": "replace a stored key by a new one, in AWS too",
+    "serve": "serve credentials of profiles to all programs of yours",
     "sm": "the same like AWS's credentials provider 3; check a config",
     "sso": "list the roles of IAM Identity Center, and add profiles",
     "version": "print the version",
 }
 ALIASES = {"ls": "list", "rm": "remove"}
+# What aws-vault starts for itself, as root, and nobody needs to start here.
+_NOT_NEEDED = {
+    "proxy": "exec --ec2-server has what it needs of root done by itself; a server that stays is started with serve",
+    "server": "exec --ec2-server and --ecs-server serve a command; a server that stays is started with serve",
+}
 # Where a command's module cannot be called like the command.
 MODULES = {"migrate-backend": "migrate_backend"}
 
@@ -86,6 +95,8 @@ def command_name(word: str) -> str:
         UsageError: None.
     """
     name = ALIASES.get(word, word)
+    if word in _NOT_NEEDED:
+        raise UsageError(f"there is no command {word!r}", _NOT_NEEDED[word])
     if name not in COMMANDS:
         raise UsageError(f'expected command but got "{word}"', word=word, known=[*COMMANDS, *ALIASES])
     return name
@@ -175,7 +186,7 @@ def _run(words: list[str], environ: Mapping[str, str], talk: Talk) -> int:
 
 
 def _check_words(command: Command, words: list[str], hint: str) -> None:
-    if len(words) > len(command.WORDS):
+    if len(words) > len(command.WORDS) and not (command.WORDS and command.WORDS[-1].endswith("...")):
         raise UsageError(f"unexpected {words[len(command.WORDS)]!r}", hint)
     for word in command.WORDS[len(words) :]:
         if not word.startswith("["):

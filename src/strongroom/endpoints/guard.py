@@ -41,6 +41,10 @@ _HTTP_PORT = 80
 class Scope(Protocol):
     """Which processes may connect."""
 
+    @property
+    def advice(self) -> str:
+        """What the log says behind the reason of a refusal; empty for nothing."""
+
     def refusal(self, local: tuple[str, int], remote: tuple[str, int]) -> str:
         """Why the process at the other end may not; empty if it may. Asked once for each connection.
 
@@ -117,10 +121,10 @@ class Guard:
             return self._refuse(Refusal("peer", "the client has gone"), peer)
         if not self._is_near(peer.remote[0]):
             return self._refuse(Refusal("peer", f"not from this machine: {peer.remote[0]}"), peer)
-        reason = "" if self._scope is None else self._scope.refusal(peer.local, peer.remote)
-        if reason:
-            return self._refuse(Refusal("scope", reason), peer, "; --any-process would let it")
-        return None
+        if self._scope is None:
+            return None
+        reason = self._scope.refusal(peer.local, peer.remote)
+        return self._refuse(Refusal("scope", reason), peer, self._scope.advice) if reason else None
 
     def refusal(self, request: Request, peer: Peer) -> Refusal | None:
         """Why a request is not answered; None if it may be."""

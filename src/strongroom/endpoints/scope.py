@@ -74,6 +74,8 @@ class Scope:
         unavailable: Why no process can be identified here; empty if they can.
     """
 
+    advice = "; --any-process would let it"
+
     def __init__(
         self,
         root_pid: int,

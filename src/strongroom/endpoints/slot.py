@@ -205,6 +205,11 @@ class Slot:
         if is_due and self._flight is None and not self._is_closed:
             self._take_off()
 
+    def renew(self) -> None:
+        """Begin to renew the credentials now; those that are here are handed out until new ones come."""
+        if self._flight is None and not self._is_closed:
+            self._take_off()
+
     def start(self, *others: Callable[[], None]) -> None:
         """Renew the credentials in good time from now on; does not fetch the first ones.
 
