@@ -223,3 +223,39 @@ def test_files_that_are_set_aside(c1):
         assert list(c1.keys.iterdir()) == []
 
     assert each_death(c1, torn=False, argv=["doctor", "--reset", "-y"], check=check).count("rename") == 2
+
+
+def test_import(home, torn):
+    """At no moment is a key neither in the file nor in the keystore; the next run completes it."""
+    path = home.path / ".aws" / "credentials"
+    path.parent.mkdir()
+    key = "aws_access_key_id = AKIAXXXXXXXXXXXXXJON\naws_secret_access_key = secret+of/jon\n"
+    path.write_text(f"# mine\n[jon]\n{key}region = x\n")
+
+    def check():
+        text = path.read_text()
+        assert text in (f"# mine\n[jon]\n{key}region = x\n", "# mine\n[jon]\nregion = x\n")
+        assert key in text or home.items()["jon"]["SecretAccessKey"] == "secret+of/jon"
+        assert home.call("import", "--yes").status == 0
+        assert path.read_text() == "# mine\n[jon]\nregion = x\n"
+        assert home.items()["jon"]["SecretAccessKey"] == "secret+of/jon"
+
+    deaths = each_death(home, torn, ["import", "--yes"], check)
+    assert deaths.count("replace") == 2
+
+
+def test_migrate_backend(home, torn):
+    """At no moment is a key in neither keystore; the next run completes it."""
+    home.put_key("jon")
+    other = home.path / "elsewhere" / "keys"
+    argv = ["migrate-backend", "--from", "file", "--to", f"file:{other}", "--delete-source"]
+
+    def check():
+        assert "jon" in home.item_names() or items.read(str(other), "jon", PASSPHRASE)
+        result = home.call(*argv)
+        assert result.status == 0, result
+        assert (home.item_names(), items.names(str(other))) == ([], ["jon"])
+        assert items.read(str(other), "jon", PASSPHRASE)["SecretAccessKey"] == "secret+of/jon"
+
+    deaths = each_death(home, torn, argv, check)
+    assert {"replace", "unlink"} <= set(deaths)

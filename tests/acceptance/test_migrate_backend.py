@@ -306,6 +306,16 @@ def test_what_to_set_for_another_kind_of_store(pair):
     assert 'strongroom: to use file from now on, set backend = "file" in ' in result.stderr
 
 
+def test_what_is_no_key_is_moved_all_the_same(pair):
+    """What aws-vault takes for a key is one item more; what was noticed about the stores is said once."""
+    items.write(pair.a, "odd", {}, PASSPHRASE)
+    if sys.platform != "win32":
+        os.chmod(pair.a, 0o755)
+    result = pair.call("--profile", "odd")
+    assert result.stdout == "Migrating odd... copied, verified\n" + summary(copied=1)
+    assert result.stderr.count("warning: ") == (sys.platform != "win32")
+
+
 def test_a_name_with_a_line_break(pair):
     """Moves no cursor."""
     pair.home.put_key("two\nlines")

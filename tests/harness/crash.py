@@ -14,7 +14,9 @@ from harness.home import decode
 DRIVER = """\
 import json, os, signal, sys
 import botocore.httpsession, botocore.session, tempfile
-from strongroom.cli import add, backup, clear, export, passwd, remove, reset, restore, world
+from strongroom.cli import (
+    add, backup, clear, export, importing, migrate_backend, passwd, remove, reset, restore, world
+)
 from strongroom.cli.main import main
 from strongroom.aws import sts
 from strongroom.providers import once

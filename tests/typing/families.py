@@ -15,6 +15,7 @@ import strongroom.cli.exec
 import strongroom.cli.explain
 import strongroom.cli.export
 import strongroom.cli.help
+import strongroom.cli.importing
 import strongroom.cli.list
 import strongroom.cli.login
 import strongroom.cli.mfa
@@ -75,6 +76,7 @@ if TYPE_CHECKING:
     _explain: Command = strongroom.cli.explain
     _export: Command = strongroom.cli.export
     _help: Command = strongroom.cli.help
+    _import: Command = strongroom.cli.importing
     _list: Command = strongroom.cli.list
     _login: Command = strongroom.cli.login
     _mfa: Command = strongroom.cli.mfa

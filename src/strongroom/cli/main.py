@@ -64,6 +64,7 @@ COMMANDS = {
     "explain": "show how a profile's credentials are obtained, and why",
     "export": "print temporary credentials",
     "help": "show the help of a command",
+    "import": "move keys out of plaintext files and other stores",
     "list": "list profiles, stored keys and sessions",
     "mfa": "keep seeds of MFA devices, to make their codes here",
     "login": "open the AWS console, signed in",
@@ -85,7 +86,7 @@ _NOT_NEEDED = {
     "server": "exec --ec2-server and --ecs-server serve a command; a server that stays is started with serve",
 }
 # Where a command's module cannot be called like the command.
-MODULES = {"migrate-backend": "migrate_backend"}
+MODULES = {"import": "importing", "migrate-backend": "migrate_backend"}
 
 
 def command_name(word: str) -> str:

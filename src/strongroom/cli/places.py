@@ -47,9 +47,6 @@ class Place:
         self.setting = setting
         self.value = value
 
-    def __repr__(self) -> str:
-        return f"<Place {self.text!r}>"
-
     def is_same(self, other: Place) -> bool:
         """Whether both are one and the same store."""
         return (self.name, self._real()) == (other.name, other._real())

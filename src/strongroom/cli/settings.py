@@ -241,7 +241,7 @@ class Settings:
             self._vault = Vault(store, min_ttl_seconds=self.min_ttl_seconds())
         return self._vault
 
-    def store(self, name: str, places: Mapping[str, str] | None = None) -> Keystore:
+    def store(self, name: str, places: Mapping[str, str | None] | None = None) -> Keystore:
         """Open a keystore.
 
         Args:

@@ -1,0 +1,283 @@
+"""``import``: move keys out of plaintext files and other stores into the keystore.
+
+FILE is a credentials file, by default the one that the AWS CLI reads, or a
+CSV of the IAM console. What is found is shown before anything is done. The
+lines of a key are removed from the file only after the stored copy was read
+back and compared; each other byte of the file stays. Temporary keys are left
+where they are.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from strongroom import ini, prompt, vault
+from strongroom.aws import sts
+from strongroom.cli import backup_file, import_sources, lineage, plaintext_file, retrieval
+from strongroom.cli.flags import Flag
+from strongroom.cli.import_candidates import DIFFERENT, NEW, SAME, TOLD, UNREADABLE, candidates, is_same
+from strongroom.cli.terminal import answer
+from strongroom.credentials import go_json
+from strongroom.errors import (
+    AwsError,
+    ItemDamaged,
+    ProfileError,
+    PromptDismissed,
+    PromptUnavailable,
+    UsageError,
+)
+from strongroom.profiles import section_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from strongroom.cli.flags import Arguments
+    from strongroom.cli.import_candidates import Candidate
+    from strongroom.cli.import_sources import Source
+    from strongroom.cli.settings import Settings
+
+FLAGS = (
+    Flag("from", "take the keys of this keystore, or of granted or aws-sso-cli", value="STORE"),
+    Flag("only", "this profile's key only; may be repeated", value="PROFILE", many=True),
+    Flag("as", "the profile to store the key under, if there is one key", value="PROFILE"),
+    Flag("verify", "ask AWS whose each key is, and leave alone those that it refuses"),
+    Flag("overwrite", "replace keys that are stored already and differ"),
+    Flag("keep-lines", "leave FILE as it is"),
+    Flag("backup", "before lines are removed: put FILE into this one, encrypted under a passphrase", value="COPY"),
+    Flag("dry-run", "show what was found, and change nothing"),
+    Flag("yes", "do not ask", short="y"),
+    Flag("json", "print what was found and done as JSON"),
+)
+WORDS = ("[file]",)
+RUNS = False
+
+
+def run(arguments: Arguments, settings: Settings) -> int:
+    """Show, ask, store, compare, and clean up; 1 if a key was refused or could not be stored.
+
+    Raises:
+        UsageError: The flags do not go together.
+        StrongroomError: Nothing could be read, or stored.
+    """
+    path = arguments.words[0] if arguments.words else ""
+    wanted = arguments.texts("only")
+    source = import_sources.find_keys(settings, path, arguments.text("from"), wanted)
+    _check_flags(arguments, source)
+    found = candidates(arguments, settings, source)
+    work = Import(arguments, settings, source, found)
+    failed = work.do()
+    if source.path and not path:
+        _tell_of_config(settings)
+    if arguments.on("json"):
+        keys = [each.as_json() for each in found]
+        answer(go_json({"source": source.title, "keys": keys, "backup": work.copy or None}, indent=2) + "\n")
+    return int(failed)
+
+
+def _check_flags(arguments: Arguments, source: Source) -> None:
+    for name in ("keep-lines", "backup"):
+        if arguments.values.get(name) and not source.path:
+            raise UsageError(f"--{name} is for files: {source.title} is not changed")
+    if arguments.on("keep-lines") and arguments.text("backup"):
+        raise UsageError("--backup is for lines that are removed, and --keep-lines removes none")
+    if arguments.text("backup"):
+        backup_file.check(arguments.text("backup"), is_replaced=False)
+
+
+def _tell_of_config(settings: Settings) -> None:
+    """Keys may stand in the config file, too, where one looks for them last."""
+    document = settings.document()
+    names = [
+        name for name in document.names() if "aws_secret_access_key" in getattr(document.section(name), "entries", {})
+    ]
+    if names:
+        path, program = settings.config_path, settings.talk.program
+        settings.talk.warn(f"there are keys in {path}, too: `{program} import {path}`")
+
+
+# The work
+
+
+class Import:
+    """One run.
+
+    Args:
+        arguments: The command line.
+        settings: Flags, variables, files.
+        source: Where the keys were found.
+        candidates: They, in order.
+    """
+
+    def __init__(self, arguments: Arguments, settings: Settings, source: Source, candidates: list[Candidate]) -> None:
+        self._arguments = arguments
+        self._settings = settings
+        self._source = source
+        self._candidates = candidates
+        # The answer is JSON, if that is wanted: then all else is talk.
+        self._tell: Callable[[str], None] = settings.talk.show if arguments.on("json") else answer
+        self.copy = ""
+
+    def do(self) -> bool:
+        """Show, ask, store, clean up; tells whether something failed."""
+        self._tell(f"{self._source.title}:\n" + "".join(f"   {line}\n" for line in self._lines()))
+        overwritten = (DIFFERENT, UNREADABLE) if self._arguments.on("overwrite") else ()
+        to_do = [each for each in self._candidates if each.state == NEW or each.state in overwritten]
+        if not to_do:
+            self._tell("There is nothing to import.\n")
+        if self._arguments.on("dry-run"):
+            return False
+        if to_do and not self._agreed(f"Import {_these(len(to_do))} to {self._location()}? (y|N) "):
+            return False
+        there = [each for each in self._candidates if each in to_do or each.state == SAME]
+        done = [each for each in there if self._import(each)]
+        if to_do:
+            retrieval.warn_of_store(self._settings)
+        if self._source.path:
+            self._clean(done)
+        elif done:
+            self._settings.talk.say(f"the keys are still in {self._source.title}, too")
+        return len(done) < len(there)
+
+    def _location(self) -> str:
+        return self._settings.vault().keystore.location
+
+    def _agreed(self, question: str) -> bool:
+        if self._arguments.on("yes"):
+            return True
+        try:
+            return prompt.confirm(question)
+        except PromptUnavailable as error:
+            raise PromptUnavailable(error.message, "run it in a terminal, or use --yes") from error
+
+    # Showing
+
+    def _lines(self) -> list[str]:
+        rows = [
+            (
+                each.shown_name,
+                each.shown_id,
+                f"line {each.found.line}" if each.found.line else "",
+                each.reason or TOLD[each.state],
+            )
+            for each in self._candidates
+        ]
+        widths = [max((len(row[column]) for row in rows), default=0) for column in range(3)]
+        lines = ["  ".join([*map(str.ljust, row, widths), row[3]]) for row in rows]
+        return lines or ["no keys"]
+
+    # Storing
+
+    def _import(self, each: Candidate) -> bool:
+        """Prove a key if that is wanted, and have it in the keystore; tells whether that went well."""
+        try:
+            if self._arguments.on("verify"):
+                endpoint = sts.endpoint(self._settings.profile(each.name))
+                each.arn = sts.caller_arn(endpoint, each.key)
+            removed = self._store(each) if each.state != SAME else 0
+        except (AwsError, ItemDamaged, ProfileError) as error:
+            self._settings.talk.error(f"import: {each.shown_name} is left as it is: {error.message}", error.hint)
+            return False
+        whose = f", {each.arn}" if each.arn else ""
+        if each.is_stored:
+            self._tell(f"Imported {each.shown_name} ({each.shown_id}){whose}.\n")
+        elif whose:
+            self._tell(f"Proved {each.shown_name} ({each.shown_id}){whose}.\n")
+        if removed:
+            self._tell(f"Deleted {removed} existing sessions.\n")
+        return True
+
+    def _store(self, each: Candidate) -> int:
+        """Store a key in place of the one that is there; returns how many sessions of that were removed."""
+        store = self._settings.vault()
+        outdated = lineage.sessions_of_key(self._settings, each.name)
+        store.store_key(each.name, each.key)
+        if not is_same(vault.Vault(store.keystore).key(each.name), each.key):
+            raise ItemDamaged(each.name, f"the key was stored in {self._location()}, and reads as something else")
+        each.is_stored = True
+        self._settings.remember_store()
+        return store.remove(outdated) + lineage.forget_narrowed(self._settings, master=each.name)
+
+    # Cleaning up
+
+    def _clean(self, stored: list[Candidate]) -> None:
+        """Offer to remove the lines of keys that are in the keystore, which was seen."""
+        path = self._source.path
+        for each in stored:
+            if each.found.stays:
+                self._settings.talk.warn(f"{path}:{each.found.line} stays: {each.found.stays}")
+        lines = [each for each in stored if not each.found.stays]
+        if lines and not self._arguments.on("keep-lines"):
+            if not plaintext_file.is_changeable(path):
+                self._settings.talk.warn(f"{path} is not a file whose lines could be removed")
+            elif self._agreed(f"Remove the lines of {_these(len(lines))} from {path}? (y|N) "):
+                self._remove(lines)
+        self._tell_what_is_next(stored)
+
+    def _remove(self, lines: list[Candidate]) -> None:
+        path = self._source.path
+        self.copy = self._arguments.text("backup") or self._copy_wanted()
+        if self.copy:
+            plaintext_file.keep_copy(self._settings, path, self.copy)
+            self._tell(f"{path} as it was is in {self.copy}, encrypted: `age -d` opens it.\n")
+        gone = {each.profile for each in plaintext_file.remove(self._settings, path, [each.found for each in lines])}
+        for each in lines:
+            each.is_gone = each.found.profile in gone
+            if not each.is_gone:
+                self._settings.talk.warn(f"the key of {each.shown_name} in {path} was changed meanwhile: left alone")
+        if gone:
+            self._tell(f"Removed the lines of {len(gone)} {'key' if len(gone) == 1 else 'keys'} from {path}.\n")
+
+    def _copy_wanted(self) -> str:
+        """Where a copy of the file should go, as the human says; empty for none."""
+        if self._arguments.on("yes"):
+            return ""
+        try:
+            told = prompt.ask("A file for an encrypted copy of it as it is (leave this blank for none): ", echo="plain")
+        except PromptDismissed:
+            return ""
+        copy = self._settings.expand(told)
+        if copy:
+            backup_file.check(copy, is_replaced=False)
+        return copy
+
+    # What is next
+
+    def _tell_what_is_next(self, stored: list[Candidate]) -> None:
+        """Who else reads these profiles, and that copies of the keys may exist."""
+        say, program, path = self._settings.talk.say, self._settings.talk.program, self._source.path
+        for each in stored:
+            if not each.is_gone:
+                say(f"the key of {each.shown_name} is still in {path}, where every program of yours can read it")
+            elif each.found.section:
+                self._tell_who_reads(each)
+        if stored:
+            commands = ", ".join(f"`{program} rotate {each.shown_name}`" for each in stored)
+            say(f"copies may exist, in backups for example: {commands} makes them worthless")
+
+    def _tell_who_reads(self, each: Candidate) -> None:
+        say, program, config = self._settings.talk.say, self._settings.talk.program, self._settings.config_path
+        others = self._depending(each.found.profile)
+        through = f", nor by {', '.join(others)}, with source_profile = {each.found.profile}" if others else ""
+        say(
+            f"the AWS CLI and SDKs find no key by profile {each.found.profile} any more{through}: run them by "
+            f"`{program} exec {each.shown_name}`, or add to [{section_name(each.found.profile)}] of {config}: "
+            f"credential_process = {program} export --format=json {each.shown_name}"
+        )
+        section = ini.Document(self._source.text).section(each.found.section)
+        rest = [key for key in section.entries if not key.startswith("aws_")] if section else []
+        if rest and self._source.path != config:
+            say(f"{', '.join(rest)} of {each.found.profile} in {self._source.path}: {program} reads such from {config}")
+
+    def _depending(self, name: str) -> list[str]:
+        """Profiles that have this one as their source, in either file."""
+        found = []
+        for document in (self._settings.document(), ini.Document(self._source.text)):
+            for section in map(document.section, document.names()):
+                source = section.entries.get("source_profile") if section else None
+                if section and source and source.value == name:
+                    found.append(section.name.removeprefix("profile "))
+        return sorted(set(found) - {name})
+
+
+def _these(number: int) -> str:
+    return "this key" if number == 1 else f"these {number} keys"
