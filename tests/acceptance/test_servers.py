@@ -385,3 +385,37 @@ def command_warning():
         "strongroom: warning: --any-process: every process that learns of the token, not only those of the command, "
         "gets credentials from the server\n"
     )
+
+
+# With other flags of `exec`
+
+
+def test_a_narrowed_role(served, cloud):
+    """--role with a server: its session is what is served, and renewed."""
+    command = served("--server", "--any-process", "--role", RO, "--source", "jon", "--tags", "team=x")
+    found = command.ask().json()
+    assert (found["RoleArn"], found["AccountId"]) == (RO, "111111111111")
+    assert (cloud.calls[-1].role, cloud.calls[-1].tags) == (RO, {"team": "x"})
+    assert command.environ["AWS_VAULT"]
+    assert command.end()[0] == 0
+
+
+def test_what_opens_the_keystore(c1, monkeypatch):
+    """Is not the command's to know, by whatever variable; --keep-vault-secrets lets it."""
+    from strongroom.cli import exec_server
+    from strongroom.cli.renewal import Source
+
+    seen = []
+
+    async def serve(_door, _words, variables):
+        seen.append(variables)
+        return 0
+
+    monkeypatch.setattr(exec_server, "_serve", serve)
+    monkeypatch.setattr(Source, "opened_by", {"OTHER_TOKEN"})
+    for flags in ((), ("--keep-vault-secrets",)):
+        assert c1.call("exec", "--server", *flags, "ro", "true", env={"OTHER_TOKEN": "x"}).status == 0
+    assert [sorted({"OTHER_TOKEN", "AWS_VAULT_FILE_PASSPHRASE"} & set(each)) for each in seen] == [
+        [],
+        ["AWS_VAULT_FILE_PASSPHRASE", "OTHER_TOKEN"],
+    ]

@@ -142,7 +142,7 @@ def run(arguments: Arguments, settings: Settings, command: Callable[[], list[str
                 None,
                 keep_vault_secrets=arguments.on("keep-vault-secrets"),
                 served=door.variables,
-                removed=door.removed,
+                removed={*door.removed, *(() if arguments.on("keep-vault-secrets") else source.opened_by)},
             )
             for shadow in shadows.of(settings, variables):
                 settings.talk.warn(shadow)

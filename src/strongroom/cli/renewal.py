@@ -16,7 +16,7 @@ from strongroom.cli.terminal import Talk
 from strongroom.errors import AwsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from strongroom.credentials import Credentials
     from strongroom.plan import Step
@@ -188,6 +188,11 @@ class Source:
             return self.profile.sso_account_id or ""
         arn = self.role_arn or (self.profile.mfa_serial or "")
         return arn.split(":")[4] if arn.count(":") >= 5 else ""
+
+    @property
+    def opened_by(self) -> Collection[str]:
+        """The variables whose values opened the keystore."""
+        return self._fresh.opened_by
 
     def warn_of_store(self) -> None:
         """Say what was noticed about the keystore."""
