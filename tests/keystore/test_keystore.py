@@ -34,7 +34,10 @@ def test_a_store_that_is_not_in_the_table_is_refused():
     """A name from outside never becomes the name of a module."""
     with pytest.raises(KeystoreError) as caught:
         keystore.open("jwe", {}, nobody)
-    assert (caught.value.message, caught.value.hint) == ("no keystore is called 'jwe'", f"known are: {', '.join(keystore.KEYSTORES)}")
+    assert (caught.value.message, caught.value.hint) == (
+        "no keystore is called 'jwe'",
+        f"known are: {', '.join(keystore.KEYSTORES)}",
+    )
 
 
 def test_an_item_shows_its_name_and_size_only():
