@@ -40,7 +40,15 @@ def test_each_kind_of_step_has_its_module():
     assert providers.load(SESSION_TOKEN) is session_token
     assert providers.load(ASSUME_ROLE) is assume_role
     assert all(callable(providers.load(kind).retrieve) for kind in providers.PROVIDERS)
-    assert set(providers.PROVIDERS) == {SESSION_TOKEN, ASSUME_ROLE, WEB_IDENTITY, PROCESS, SOURCE, LOGIN_SESSION, SSO_ROLE}
+    assert set(providers.PROVIDERS) == {
+        SESSION_TOKEN,
+        ASSUME_ROLE,
+        WEB_IDENTITY,
+        PROCESS,
+        SOURCE,
+        LOGIN_SESSION,
+        SSO_ROLE,
+    }
 
 
 def test_a_key_alone(vault, aws):
