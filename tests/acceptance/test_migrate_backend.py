@@ -2,12 +2,16 @@
 
 import os
 import shutil
+import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 
 from harness import items
 from harness.home import PASSPHRASE, M, Result, key_id
+from harness.identities import age_identity
 from strongroom import lock
 from strongroom.cli import migrate_backend
 from strongroom.errors import KeystoreError
@@ -53,7 +57,7 @@ def summary(copied=0, overwritten=0, skipped=0, deleted=0, **more):
 def told(pair):
     """What is said on stderr at the end of a run."""
     settings = pair.home.path / "xdg-config" / "strongroom" / "config.toml"
-    return f"strongroom: to use it from now on, set file_dir in {settings}\n"
+    return f"strongroom: to use it from now on: AWS_VAULT_FILE_DIR={pair.b}; {settings} is for settings\n"
 
 
 def test_a_dry_run(pair, monkeypatch):
@@ -302,8 +306,10 @@ def test_what_to_set_for_another_kind_of_store(pair):
         0, "Migrating ci... copied, verified\nMigrating jon... copied, verified\n" + summary(copied=2), ""
     )
     pair.flags = "--from", "file", "--to", f"file:{pair.b}"
-    result = pair.home.call("migrate-backend", *pair.flags, "--backend", "age")
-    assert 'strongroom: to use file from now on, set backend = "file" in ' in result.stderr
+    env = {"AWS_VAULT_FILE_DIR": None, "AWS_VAULT_BACKEND": None}
+    argv = ["migrate-backend", "--from", f"file:{pair.a}", "--to", f"file:{pair.b}"]
+    result = pair.home.call(*argv, "--backend", "age", env=env)
+    assert f'to use it from now on: backend = "file" and file_dir = "{pair.b}"; ' in result.stderr
 
 
 def test_what_is_no_key_is_moved_all_the_same(pair):
@@ -321,3 +327,67 @@ def test_a_name_with_a_line_break(pair):
     pair.home.put_key("two\nlines")
     result = pair.call("--dry-run")
     assert '  "two\\nlines"\n' in result.stdout
+
+
+# Other kinds of stores
+
+
+@pytest.fixture
+def gnupg():
+    """A GnuPG with one key for encryption: (the variables that lead to it, its fingerprint)."""
+    home = Path(tempfile.mkdtemp(prefix="g", dir="/tmp"))  # pytest's own names are too long for the agent's socket
+    environ = {"GNUPGHOME": str(home)}
+    argv = ["gpg", "--batch", "--quiet", "--passphrase", ""]
+    run = {"env": {"PATH": os.environ["PATH"]} | environ, "check": True, "capture_output": True, "text": True}
+    (home / "gpg-agent.conf").write_text("s2k-count 65536\n")
+    subprocess.run([*argv, "--quick-generate-key", "t <t@example.invalid>", "ed25519", "sign", "never"], **run)
+    listed = subprocess.run(["gpg", "--list-keys", "--with-colons"], **run).stdout
+    fingerprint = next(line.split(":")[9] for line in listed.splitlines() if line.startswith("fpr"))
+    subprocess.run([*argv, "--quick-add-key", fingerprint, "cv25519", "encr", "never"], **run)
+    yield environ, fingerprint
+    subprocess.run(["gpgconf", "--kill", "gpg-agent"], **run)
+    shutil.rmtree(home)
+
+
+@pytest.mark.skipif(not (shutil.which("pass") and shutil.which("gpg")), reason="pass or gpg is not installed")
+def test_file_to_pass(home, gnupg):
+    """All outcomes in turn, with the real program; and back again."""
+    environ, fingerprint = gnupg
+    home.environ |= environ
+    home.put_key("jon")
+    before = home.items()
+    store = home.path / "store"
+    store.mkdir()
+    (store / ".gpg-id").write_text(f"{fingerprint}\n")
+    argv = ["migrate-backend", "--from", "file", "--to", f"pass:{store}", "--pass-prefix", "aws"]
+    assert home.call(*argv, "--dry-run").stdout == (
+        f"Would migrate 1 credential profile(s) from file to pass:{store}:\n  jon\n\nNo changes made.\n"
+    )
+    assert os.listdir(store) == [".gpg-id"]
+    for flags, outcome, counts in (
+        ([], "copied, verified", {"copied": 1}),
+        ([], "skipped, already exists in destination", {"skipped": 1}),
+        (["--overwrite", "--delete-source"], "overwritten, verified, deleted source", {"overwritten": 1, "deleted": 1}),
+    ):
+        assert home.call(*argv, *flags).stdout == f"Migrating jon... {outcome}\n" + summary(**counts)
+    assert (home.item_names(), os.listdir(store / "aws")) == ([], ["jon.gpg"])
+    back = ["migrate-backend", "--from", f"pass:{store}", "--to", "file", "--pass-prefix", "aws"]
+    assert home.call(*back).status == 0
+    assert home.items() == before
+
+
+def test_file_to_age(pair):
+    """Files of another kind, whose directory is named; what only strongroom understands goes along."""
+    identity = pair.home.path / "identity"
+    age_identity(identity)
+    identity.chmod(0o600)
+    items.write(str(pair.home.path / "strongroom"), f"totp:{M}", {"seed": "S"}, PASSPHRASE)
+    before = pair.home.items()
+    there = f"age:{pair.home.path}/age/items"
+    flags = ["--all", "--age-identity", str(identity)]
+    assert pair.home.call("migrate-backend", "--from", "file", "--to", there, "--delete-source", *flags).status == 0
+    assert pair.home.items() == {}
+    shutil.rmtree(pair.a)
+    assert pair.home.call("migrate-backend", "--from", there, "--to", "file", *flags).status == 0
+    assert pair.home.items() == before
+    assert items.names(str(pair.home.path / "strongroom")) == [f"totp:{M}"]

@@ -76,7 +76,9 @@ def test_the_overview():
     """Each command with its line and its alias; each flag of all commands that is not hidden."""
     text = EVERY["the overview"]
     assert text.startswith("usage: strongroom [flags] COMMAND ...\n")
-    rows = dict(re.findall(r"^  ([\w-]+) +(\S.*)$", text.partition("commands:\n")[2].partition("\n\n")[0], re.MULTILINE))
+    rows = dict(
+        re.findall(r"^  ([\w-]+) +(\S.*)$", text.partition("commands:\n")[2].partition("\n\n")[0], re.MULTILINE)
+    )
     aliases = {name: f" (or {alias})" for alias, name in ALIASES.items()}
     assert rows == {name: line + aliases.get(name, "") for name, line in COMMANDS.items()}
     assert shown_flags(text) == [flag.name for flag in GLOBAL_FLAGS if not flag.hidden]

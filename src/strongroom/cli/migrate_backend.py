@@ -330,10 +330,13 @@ def _alone(settings: Settings, name: Name, item: Item) -> contextlib.AbstractCon
 
 
 def _tell_what_is_next(settings: Settings, target: Place) -> None:
-    if str(settings.get("backend")) != target.name:
-        settings.talk.say(
-            f'to use {target.name} from now on, set backend = "{target.name}" in {settings.settings_path()}, '
-            f"or AWS_VAULT_BACKEND={target.name}"
-        )
-    elif target.setting and settings.get(target.setting) != target.value:
-        settings.talk.say(f"to use it from now on, set {target.setting} in {settings.settings_path()}")
+    """Say how the other store becomes the one in use, if it is not."""
+    wanted = {"backend": target.name} | ({target.setting: target.value} if target.setting else {})
+    changes = []
+    for key, value in wanted.items():
+        if settings.expand(str(settings.get(key))) != value:
+            variable = settings.origin(key)
+            is_variable = variable.isupper() and os.sep not in variable
+            changes.append(f"{variable}={value}" if is_variable else f"{key} = {json.dumps(value)}")
+    if changes:
+        settings.talk.say(f"to use it from now on: {' and '.join(changes)}; {settings.settings_path()} is for settings")
