@@ -546,10 +546,9 @@ def test_granted_elsewhere(home):
         "granted keeps its keys in 'keychain', under a name by which only granted finds them",
         "`granted credentials export-plaintext PROFILE` writes a key to the credentials file; import it from there",
     )
-    (home.path / ".granted" / "config").write_text("[Keyring")
-    assert home.call("import", "--from", "granted").stderr.startswith(
-        error(f"cannot read {home.path}/.granted/config: ")[:-1]
-    )
+    config = home.path / ".granted" / "config"
+    config.write_text("[Keyring")
+    assert home.call("import", "--from", "granted").stderr.startswith(error(f"cannot read {config}: ").rstrip("\n"))
 
 
 def test_granted_is_not_there(home, monkeypatch):
@@ -614,3 +613,20 @@ def test_lines_of_a_store(home):
     result = home.call("import", "--from", f"file:{home.work}/old", "--keep-lines")
     message = f"--keep-lines is for files: {home.work}/old is not changed, try --help"
     assert result == Result(2, "", error(message))
+
+
+def test_no_secret_is_shown(home, path, monkeypatch):
+    """Not with --debug either, and not when things go wrong."""
+    table = home.work / "jon_accessKeys.csv"
+    table.write_text(
+        "Access key ID,Secret access key\nAKIAXXXXXXXXXXXXXJON,secret+of/jon\x00\nsecret+of" + "x" * 200_000
+    )
+    store = home.work / "store.json"
+    store.write_text('{"StaticCredentials": {"x": "secret+of/x"}')
+    path.write_text(FILE + "secret+of/nobody\n[half]\naws_secret_access_key = secret+of/half\n")
+    told = [home.call("import", "--debug", "--dry-run"), home.call("import", "--debug", "--yes", str(table))]
+    told.append(home.call("import", "--debug", "--yes", "--from", "aws-sso-cli", str(store)))
+    monkeypatch.setattr(FileKeystore, "set", lambda *_: None)
+    told.append(home.call("import", "--debug", "--yes", "--json"))
+    assert [result.status for result in told] == [0, 1, 1, 1]
+    assert "secret+of" not in "".join(result.stdout + result.stderr for result in told)
