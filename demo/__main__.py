@@ -14,6 +14,7 @@ import subprocess
 import sys
 
 import agent_act
+import server_act
 import sso_act
 import totp
 from cloud import REGION, Cloud
@@ -188,6 +189,7 @@ def play(stage: Stage, cloud: Cloud) -> None:
     stage.run("strongroom list", "sts.GetSessionToken:", "sts.AssumeRole:")
     stage.run("strongroom explain admin", "sts.GetSessionToken", "sts.AssumeRole", "stored and good")
 
+    server_act.play(stage)
     agent_act.play(stage, cloud)
     sso_act.play(stage, write_config)
 
