@@ -8,7 +8,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from strongroom import plan
-from strongroom.aws import sts
 from strongroom.cli import retrieval
 from strongroom.cli.flags import Arguments
 from strongroom.cli.settings import Settings
@@ -166,13 +165,16 @@ class Source:
         Raises:
             AwsError: The call failed.
         """
+        # It takes longer to import than all of the rest, and a command waits to be started; most ask for no role.
+        sts = import_module("strongroom.aws.sts")
         wanted = self.profile.assume_role_duration or plan.ROLE_SECONDS
-        return sts.assume_role(
+        assumed: Credentials = sts.assume_role(
             sts.endpoint(self.profile),
             credentials,
             role_arn=role_arn,
             duration_seconds=min(wanted, plan.ROLE_CHAINING_LIMIT_SECONDS),
         )
+        return assumed
 
     @property
     def role_arn(self) -> str:
