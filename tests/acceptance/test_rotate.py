@@ -32,10 +32,10 @@ def _in_no_time(monkeypatch):
     monkeypatch.setattr(owner, "CALL_PATIENCE_SECONDS", 0.1)
     connect, clients = client.connect, {}
 
-    def once(service, endpoint, credentials):
-        key = service, endpoint.url, credentials
+    def once(service, endpoint, credentials, *, attempts=None):
+        key = service, endpoint.url, credentials, attempts
         if key not in clients:
-            clients[key] = connect(service, endpoint, credentials)
+            clients[key] = connect(service, endpoint, credentials, attempts=attempts)
         return clients[key]
 
     monkeypatch.setattr(client, "connect", once)

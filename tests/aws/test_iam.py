@@ -118,6 +118,15 @@ def test_an_answer_without_a_key(aws, cloud):
         iam.create_access_key(aws, JON)
 
 
+def test_a_key_is_made_in_one_attempt(cloud, aws):
+    """Were it tried again after its answer was lost, there would be two."""
+    cloud.cut("CreateAccessKey", late=True)
+    with pytest.raises(AwsUnreachable, match="iam CreateAccessKey did not reach AWS"):
+        iam.create_access_key(aws, JON)
+    assert cloud.actions == ["CreateAccessKey"]
+    assert len(cloud.iam.keys) == 2
+
+
 def test_the_user_whose_credentials_these_are(aws, cloud):
     """By asking; and out of the refusal, if asking is not allowed."""
     assert iam.get_user(aws, JON) == "jon"

@@ -12,10 +12,10 @@ def _in_no_time(monkeypatch):
     monkeypatch.setattr(time, "sleep", lambda _seconds: None)
     connect, clients = client.connect, {}
 
-    def once(service, endpoint, credentials):
-        key = service, endpoint.url, credentials
+    def once(service, endpoint, credentials, *, attempts=None):
+        key = service, endpoint.url, credentials, attempts
         if key not in clients:
-            clients[key] = connect(service, endpoint, credentials)
+            clients[key] = connect(service, endpoint, credentials, attempts=attempts)
         return clients[key]
 
     monkeypatch.setattr(client, "connect", once)

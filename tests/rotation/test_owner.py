@@ -33,17 +33,27 @@ def test_pauses():
     assert [next(pauses) for _ in range(6)] == [1.0, 1.5, 2.25, 3.375, 5.0, 5.0]
 
 
-def test_a_key_is_made_in_one_attempt(owner, jon):
-    """A second one of ours could make a second key; botocore's own end at AWS's limit of two."""
-    jon.cloud.fail("CreateAccessKey", code="ConcurrentModification", status=409, times=2)
+@pytest.mark.parametrize("status", [500, 503])
+def test_a_key_is_made_in_one_attempt(owner, jon, status):
+    """Another one could make a second key, if AWS did not say that it made none."""
+    jon.cloud.fail("CreateAccessKey", code="ServiceFailure", status=status)
     with pytest.raises(AwsRefused):
         owner.make_key()
     assert jon.cloud.actions.count("CreateAccessKey") == 1
-    jon.cloud.heal()
-    jon.cloud.cut("CreateAccessKey", times=9)
+    jon.cloud.cut("CreateAccessKey")
     with pytest.raises(AwsUnreachable):
         owner.make_key()
+    assert jon.cloud.actions.count("CreateAccessKey") == 1 + 1
     assert jon.waited == 0
+
+
+@pytest.mark.parametrize(("code", "status"), [("Throttling", 400), ("ConcurrentModification", 409)])
+def test_a_key_is_made_once_aws_has_time(owner, jon, code, status):
+    """It was busy, and said so: nothing was made."""
+    jon.cloud.fail("CreateAccessKey", code=code, status=status, times=2)
+    owner.make_key()
+    assert jon.cloud.actions.count("CreateAccessKey") == 3
+    assert jon.waited == 2.5
 
 
 def test_what_is_gone_already(owner, jon):

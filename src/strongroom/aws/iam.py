@@ -99,11 +99,14 @@ def list_access_keys(endpoint: client.Endpoint, credentials: Credentials, user_n
 def create_access_key(endpoint: client.Endpoint, credentials: Credentials, user_name: str = "") -> Credentials:
     """Make a key. Nobody can ever ask for its secret again.
 
+    In one attempt: were the first one's answer lost, the second would make another key.
+
     Raises:
         AwsError: The call failed; unless AWS said no, a key may have been made.
     """
     name = "iam CreateAccessKey"
-    answer = client.call(client.connect("iam", endpoint, credentials).create_access_key, name, UserName=user_name)
+    connected = client.connect("iam", endpoint, credentials, attempts=1)
+    answer = client.call(connected.create_access_key, name, UserName=user_name)
     fields = answer.get("AccessKey") or {}
     key = Credentials(str(fields.get("AccessKeyId") or ""), str(fields.get("SecretAccessKey") or ""))
     if not (key.access_key_id and key.secret_access_key):

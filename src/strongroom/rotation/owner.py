@@ -140,12 +140,12 @@ class Owner:
         return self._call(lambda signer: iam.list_access_keys(self.world.iam, signer, self._name))
 
     def make_key(self) -> Credentials:
-        """Make a key, in one attempt: a second one could make a second key.
+        """Make a key; once more only after AWS has said no, for else there could be a second key.
 
         Raises:
             AwsError: The call failed; unless AWS said no, a key may have been made.
         """
-        return self._call(lambda signer: iam.create_access_key(self.world.iam, signer, self._name), patient=False)
+        return self._call(lambda signer: iam.create_access_key(self.world.iam, signer, self._name), is_harmless=False)
 
     def switch_off(self, key_id: str) -> bool:
         """Make a key inactive; tells whether it is there.
@@ -225,12 +225,12 @@ class Owner:
         # The root user has keys too, and no name.
         return iam.user_of(self.arn)
 
-    def _call(self, call: Callable[[Credentials], T], *, patient: bool = True, busy: Container[str] = BUSY) -> T:
+    def _call(self, call: Callable[[Credentials], T], *, is_harmless: bool = True, busy: Container[str] = BUSY) -> T:
         """Make a call with the user's credentials.
 
         Args:
             call: What to do with them.
-            patient: Whether to try again when AWS is away or busy.
+            is_harmless: Whether it may be made again although AWS may have done it.
             busy: The codes that say so.
         """
         deadline, pauses = self.clock() + CALL_PATIENCE_SECONDS, _pauses()
@@ -244,10 +244,11 @@ class Owner:
                     self._renew()
                     continue
                 may_do_later = error.code in busy or (unknown and signer == self.new_key)
-                if not (patient and may_do_later) or self.clock() >= deadline:
+                is_undone = error.status < 500
+                if not (may_do_later and (is_undone or is_harmless)) or self.clock() >= deadline:
                     raise
             except AwsUnreachable:
-                if not patient or self.clock() >= deadline:
+                if not is_harmless or self.clock() >= deadline:
                     raise
             self.pause(next(pauses))
 
