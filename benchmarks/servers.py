@@ -1,23 +1,33 @@
-"""What the servers of credentials cost: answers over kept connections against the least that the event loop can do."""
+"""What the servers of credentials cost: answers over kept connections against the least that the event loop can do, and
+the memory of one that stays and does nothing."""
 
 import contextlib
 import http.client
 import json
 import os
 import socket
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import children
 import driver
+import vault
 from driver import Heads
 from handing_out import ROLE
+from processes import resident
 
-from agent import Limits, Row, Server, exactly, loop_name, print_rows
+from agent import Limits, Row, Server, exactly, loop_name, print_rows, verdict
+from fakes.cloud import Cloud
 
 TOKEN = "t" * 40
 LEAST = Limits(0.6)
+# Half of it is the interpreter with botocore, which brings the credentials.
+MEMORY_IDLE = 70e6
+SETTLE_SECONDS = 1.0
 CLIENT_LINES = ("User-Agent: Boto3/1.44.5 md/Botocore#1.44.5 ua/2.1", "Accept: application/json")
 ROLES = "/latest/meta-data/iam/security-credentials/"
 
@@ -27,6 +37,7 @@ class Results:
     """Everything that was measured."""
 
     rows: list[Row]
+    memory: int | None
 
 
 def measure(path: Path, rounds: int, seconds: int = 1) -> Results:
@@ -43,7 +54,23 @@ def measure(path: Path, rounds: int, seconds: int = 1) -> Results:
                 row.run(seconds, path)
     for row in rows:
         del row.turns[0]  # to warm up
-    return Results(rows)
+    return Results(rows, idle_memory(path))
+
+
+def idle_memory(path: Path) -> int | None:
+    """What ``serve`` has of the machine's memory, with one profile's credentials and nobody who asks; bytes."""
+    with Cloud().serve() as cloud:
+        home = vault.World(path, cloud).home("standing", 10)
+        pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+        process = subprocess.Popen([sys.executable, "-m", "strongroom", "serve", "deploy"], env=home.environ, **pipes)
+        with process:
+            try:
+                if not process.stdout.readline():
+                    raise SystemExit(f"serve ended with {process.wait()}")
+                time.sleep(SETTLE_SECONDS)
+                return resident(process.pid)
+            finally:
+                process.terminate()
 
 
 @contextlib.contextmanager
@@ -106,4 +133,12 @@ def print_table(results: Results) -> list[str]:
     )
     print(f"{len(results.rows[0].turns)} runs of each, in turn; x: median of the ratios to the floor of the same turn")
     print()
-    return print_rows(results.rows)
+    missed = print_rows(results.rows)
+    print()
+    name = "memory, a standing server that idles"
+    if results.memory is None:
+        print(f"{name:50} not told by this system")
+        return missed
+    is_over = results.memory > MEMORY_IDLE
+    print(f"{name:50}{results.memory / 1e6:6.1f} MB  {verdict(is_over)} {MEMORY_IDLE / 1e6:g} MB")
+    return missed + [name] * is_over

@@ -212,6 +212,20 @@ def test_in_the_background(tty, c1, cloud):
     assert (c1.path / "s" / "strongroom" / "serve" / "state.json").stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.parametrize("end", ["hang up", "Ctrl-C"])
+def test_in_the_foreground(tty, c1, end):
+    """With its terminal it ends, as by Ctrl-C: it was asked to end, and that is no failure."""
+    c1.environ["XDG_STATE_HOME"] = str(c1.path / "s")
+    terminal = tty("serve", "ro", streams=("stdin", "stdout", "stderr"))
+    terminal.expect("serving ro at http")
+    if end == "Ctrl-C":
+        terminal.send("\x03")
+    else:
+        os.kill(terminal.process.pid, signal.SIGHUP)
+    assert terminal.wait().status == 0
+    assert c1.run("serve", "status").status == 1
+
+
 def test_a_background_that_cannot_begin(c1):
     """Its error is ours, and nothing is left."""
     result = c1.run("serve", "--detach", "nosuch")

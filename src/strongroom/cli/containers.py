@@ -32,7 +32,9 @@ _SUBNET = "169.254.170.0/24"
 _IMAGE = "alpine/socat"
 
 
-def run(arguments: Arguments, settings: Settings, state: State, name: str, path: str) -> int:
+def run(
+    arguments: Arguments, settings: Settings, state: State, name: str, path: str, *, platform: str = sys.platform
+) -> int:
     """Print the flags for ``docker run`` and ``podman run``, and say which relay is needed.
 
     Args:
@@ -41,6 +43,7 @@ def run(arguments: Arguments, settings: Settings, state: State, name: str, path:
         state: The server's.
         name: The profile.
         path: That of its credentials.
+        platform: As in `sys.platform`.
 
     Raises:
         UsageError: Flags contradict each other.
@@ -50,7 +53,7 @@ def run(arguments: Arguments, settings: Settings, state: State, name: str, path:
         raise UsageError("Can't use --sidecar with --compose", "the example has a sidecar")
     mount = Files(settings).mount(name)
     # Containers on macOS and Windows run in a virtual machine, which sees no sockets of its host's.
-    is_in_machine = sys.platform != "linux"
+    is_in_machine = platform != "linux"
     if not is_in_machine and not os.path.exists(os.path.join(mount, "socket")):
         raise StrongroomError("the server has no socket for containers", "what it said when it began tells why")
     target = f"TCP:host.docker.internal:{state.port}" if is_in_machine else f"UNIX-CONNECT:{MOUNT}/socket"

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from strongroom.cli.flags import Arguments
     from strongroom.cli.settings import Settings
+    from strongroom.cli.terminal import Talk
     from strongroom.credentials import Credentials
     from strongroom.endpoints.state import State
 
@@ -69,6 +70,8 @@ def start(arguments: Arguments, settings: Settings, names: list[str]) -> int:
         if sys.platform == "win32":
             raise UsageError("--detach is not for Windows", "have the Task Scheduler start it")
         return detaching.begin(arguments, settings, files, names)
+    # What is the same at each renewal is said once; what happens, each time.
+    talk, settings.talk = settings.talk, SparingTalk(settings.talk)
     with files.claim(), contextlib.ExitStack() as stack:
         sources = _sources(arguments, settings, names)
         firsts = {} if arguments.on("lazy") else {name: source.first() for name, source in sources.items()}
@@ -78,12 +81,12 @@ def start(arguments: Arguments, settings: Settings, names: list[str]) -> int:
         # Nobody waits for its end: somebody may still be asked for a code that nobody wants any more.
         pool = ThreadPoolExecutor(_THREADS, "credentials")
         stack.callback(lambda: pool.shutdown(wait=False, cancel_futures=True))
-        program = Program(settings, files, is_detached=arguments.on(detaching.FLAG))
+        program = Program(settings, files, talk, is_detached=arguments.on(detaching.FLAG))
         for name, source in sources.items():
             program.add(source, state.tokens[name], arguments.texts("allow-role"), pool, firsts.get(name))
         if place is not None:
             where = listening[1].getsockname()[:2]
-            settings.talk.warn(f"--listen: whoever reaches {_shown(where)} and knows a token gets credentials")
+            talk.warn(f"--listen: whoever reaches {_shown(where)} and knows a token gets credentials")
         front = Standing(
             program.entries,
             hosts=hosts_of(
@@ -92,8 +95,8 @@ def start(arguments: Arguments, settings: Settings, names: list[str]) -> int:
                 listen_address.hosts(arguments, listening[1].getsockname()[1]) if place else listen_address.HOSTS,
             ),
             scope=SameUser(),
-            log=settings.talk.say,
-            access=settings.talk.debug if settings.talk.debug_is_on else None,
+            log=talk.say,
+            access=talk.debug if talk.debug_is_on else None,
             peers=(*LOOPBACK, *networks),
         )
         resources.limit(LIMITS.connections)
@@ -106,19 +109,14 @@ def start(arguments: Arguments, settings: Settings, names: list[str]) -> int:
 
 
 def _sources(arguments: Arguments, settings: Settings, names: list[str]) -> dict[str, Source]:
-    talk = settings.talk
-    settings.talk = SparingTalk(talk)
     passphrases = Passphrases()
-    try:
-        found = {name: Source(settings, name, passphrases) for name in names}
-    finally:
-        settings.talk = talk
+    found = {name: Source(settings, name, passphrases) for name in names}
     if arguments.on("lazy"):
         for name, source in found.items():
             if source.needs_browser():
-                talk.warn(
+                settings.talk.warn(
                     f"profile {name!r} signs in with a browser, and no request can wait for that: "
-                    f"sign in before, with `{talk.program} export {name}`"
+                    f"sign in before, with `{settings.talk.program} export {name}`"
                 )
     return found
 
@@ -240,12 +238,14 @@ class Program:
     Args:
         settings: Flags, variables, files.
         files: Its files.
+        talk: Is told of what happens.
         is_detached: Whether it lets go of the terminal once it listens.
     """
 
-    def __init__(self, settings: Settings, files: Files, *, is_detached: bool) -> None:
-        self.settings = settings
+    def __init__(self, settings: Settings, files: Files, talk: Talk, *, is_detached: bool) -> None:
+        self.environ = settings.inherited
         self.files = files
+        self.talk = talk
         self.is_detached = is_detached
         self.entries: dict[str, Entry] = {}
         self._firsts: list[tuple[Slot, Credentials]] = []
@@ -259,8 +259,8 @@ class Program:
         first: Credentials | None,
     ) -> None:
         """Serve a profile."""
-        talk, name = self.settings.talk, source.profile.name
-        slot = Slot(name, source, pool=pool, log=talk.say, renewed=talk.debug)
+        name = source.profile.name
+        slot = Slot(name, source, pool=pool, log=self.talk.say, renewed=self.talk.debug)
         allowed = (*allowed_roles, *source.profile.allowed_roles)
         entry = self.entries[name] = Entry(slot, token, assume=source.assume, allowed_roles=allowed)
 
@@ -282,7 +282,6 @@ class Program:
         """
         loop = asyncio.get_running_loop()
         ended = asyncio.Event()
-        environ = self.settings.inherited
         server = Server(front, LIMITS, loop)
         # The window of one in the foreground was closed. With nohup nothing comes of that.
         is_of_terminal = not self.is_detached and prompt.is_among((0, 2))
@@ -295,10 +294,10 @@ class Program:
             detaching.leave(self.files, announce)
         else:
             announce()
-        systemd.notify(environ, systemd.READY)
+        systemd.notify(self.environ, systemd.READY)
         try:
             await ended.wait()
-            systemd.notify(environ, systemd.STOPPING)
+            systemd.notify(self.environ, systemd.STOPPING)
             await server.drain(DRAIN_SECONDS)
         finally:
             for entry in self.entries.values():
@@ -306,15 +305,14 @@ class Program:
 
     def _reload(self, front: Standing) -> None:
         """Read config and keystore anew now, not only when credentials end."""
-        environ = self.settings.inherited
-        systemd.notify(environ, systemd.reloading())
+        systemd.notify(self.environ, systemd.reloading())
         if self.is_detached:
             try:
                 detaching.reopen(self.files)
             except StrongroomError as error:
-                self.settings.talk.warn(error.message)
+                self.talk.warn(error.message)
         front.renew()
-        systemd.notify(environ, systemd.READY)
+        systemd.notify(self.environ, systemd.READY)
 
 
 def _on_signals(loop: asyncio.AbstractEventLoop, actions: Mapping[str, Callable[[], object]]) -> None:
