@@ -221,7 +221,7 @@ def _begin(settings: Settings, outcome: Outcome, surroundings: Surroundings, wor
             return
     if arguments.on("dry-run"):
         if found.is_full:
-            raise work.no_room(found)
+            raise work.others.no_room(found)
         surroundings.say(f"Would rotate the {shown}\nNo changes made.")
         outcome.end("would be rotated")
         return

@@ -20,63 +20,19 @@ import contextlib
 import time
 from typing import TYPE_CHECKING
 
-from strongroom.errors import (
-    AwsError,
-    AwsRefused,
-    ItemNotFound,
-    KeystoreError,
-    PromptUnavailable,
-    StrongroomError,
-)
+from strongroom.errors import AwsError, AwsRefused, KeystoreError, StrongroomError
 from strongroom.rotation.journal import CREATED, DEACTIVATED, DELETED, KIND, PLANNED, PROVED, SWAPPED, Journal
-from strongroom.rotation.owner import DENIED, PROOFS, Owner, shown_id
-from strongroom.vault import Vault
+from strongroom.rotation.other_keys import Found, OtherKeys
+from strongroom.rotation.owner import DENIED, PROOFS, QUOTA_REACHED, Owner, shown_id
+from strongroom.rotation.stored import StoredKeys
+from strongroom.rotation.truth import RotationFailed, explained, still_old
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
-    from strongroom.aws.iam import AccessKey
-    from strongroom.credentials import Credentials
     from strongroom.own_items import OwnItems
     from strongroom.rotation.owner import World
-
-# "A maximum of two": https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
-MOST_KEYS = 2
-QUOTA_REACHED = "LimitExceeded"
-
-_RIGHTS = (
-    "the user needs iam:ListAccessKeys, iam:CreateAccessKey, iam:UpdateAccessKey and iam:DeleteAccessKey; "
-    "if a policy asks for MFA, set mfa_serial"
-)
-
-
-class RotationFailed(StrongroomError):
-    """A rotation stopped; the hint says what is true now, and how to go on."""
-
-
-class Found:
-    """What a look at a user's keys finds. Immutable by convention.
-
-    Args:
-        key_id: The id of the stored key.
-        keys: All keys of that user; None if AWS does not tell.
-    """
-
-    __slots__ = ("key_id", "keys")
-
-    def __init__(self, key_id: str, keys: tuple[AccessKey, ...] | None) -> None:
-        self.key_id = key_id
-        self.keys = keys
-
-    @property
-    def created_at(self) -> float | None:
-        """When the stored key was made, epoch seconds, as far as AWS tells."""
-        return next((key.created_at for key in self.keys or () if key.access_key_id == self.key_id), None)
-
-    @property
-    def is_full(self) -> bool:
-        """Whether the user has as many keys as AWS allows."""
-        return len(self.keys or ()) >= MOST_KEYS
+    from strongroom.vault import Vault
 
 
 class Rotation:
@@ -107,7 +63,9 @@ class Rotation:
         self.vault = vault
         self.own = own
         self.world = world
-        self.owner = Owner(world, lambda: self._key(name), pause=pause, clock=clock, now=now)
+        self.stored = StoredKeys(vault)
+        self.owner = Owner(world, lambda: self.stored.key(name), pause=pause, clock=clock, now=now)
+        self.others = OtherKeys(name, self.owner, world)
         self._stages = {
             PLANNED: self._create,
             CREATED: self._prove,
@@ -124,7 +82,7 @@ class Rotation:
         Raises:
             StrongroomError: There is no key, or AWS does not answer.
         """
-        key_id = self._key(self.name).access_key_id
+        key_id = self.stored.key(self.name).access_key_id
         self.owner.identify()
         try:
             return Found(key_id, self.owner.list_keys())
@@ -134,39 +92,6 @@ class Rotation:
             self.world.warn(f"what a crash might leave could not be found again: {error.message}")
             return Found(key_id, None)
 
-    def no_room(self, found: Found) -> RotationFailed:
-        """Why there is no room for a new key, and what to do."""
-        keys = found.keys or ()
-        others = [key for key in keys if key.access_key_id != found.key_id]
-        if any(not key.is_active for key in others):
-            hint = f"`strongroom rotate --yes {self.name}` deletes the inactive one first"
-        else:
-            shown = " or ".join(shown_id(key.access_key_id) for key in others)
-            hint = f"if nobody uses {shown} any more, deactivate it in IAM and rotate again: then it can be deleted"
-        return RotationFailed(
-            f"the user has {len(keys)} access keys, as many as AWS allows: "
-            f"{' and '.join(self.owner.describe(key) for key in keys)}; {shown_id(found.key_id)} is the stored one",
-            hint,
-        )
-
-    def make_room(self, found: Found) -> None:
-        """See that there is room for a new key: an inactive one is deleted, after a question.
-
-        Raises:
-            RotationFailed: There is none.
-            AwsError: The key could not be deleted.
-        """
-        if not found.is_full:
-            return
-        for key in found.keys or ():
-            if key.access_key_id == found.key_id or key.is_active:
-                continue
-            if self._confirmed(f"Delete the inactive access key {self.owner.describe(key)}? (y|N) "):
-                self.owner.delete(key.access_key_id)
-                self.world.say(f"Deleted inactive access key {shown_id(key.access_key_id)}")
-                return
-        raise self.no_room(found)
-
     # The rotation
 
     def begin(self, found: Found) -> Journal:
@@ -175,8 +100,8 @@ class Rotation:
         Raises:
             RotationFailed: There is no room for a new one, or it stopped; then the journal knows where.
         """
-        self.make_room(found)
-        names = [self.name, *self._copies(found.key_id)]
+        self.others.make_room(found)
+        names = [self.name, *self.stored.copies(self.name, found.key_id, self.world.warn)]
         known = None if found.keys is None else [key.access_key_id for key in found.keys]
         journal = Journal(self.name, names=names, arn=self.owner.arn, old=found.key_id, known=known)
         self.own.put(KIND, self.name, journal.fields())
@@ -192,25 +117,26 @@ class Rotation:
             RotationFailed: It stopped.
         """
         self.owner.arn = journal.arn
-        stored = self._stored_id(journal.name)
+        stored = self.stored.key_id(journal.name)
         if stored not in {journal.old, journal.new_id}:
-            self._drop_outdated(journal)
+            self.others.check_forgettable(journal)
+            self.own.remove(KIND, journal.name)
             return None
         if stored == journal.old and journal.stage in {SWAPPED, DEACTIVATED, DELETED}:
             journal = journal.at(CREATED)  # somebody has put the old key back: does the new one still work?
         if journal.stage == PLANNED:
-            with self._explained(journal):
-                self._remove_appeared(journal)
+            with explained(journal, self.stored):
+                self.others.remove_appeared(journal)
         return self._go_on(journal)
 
     def _go_on(self, journal: Journal) -> Journal:
         while journal.stage != DELETED:
-            with self._explained(journal):
+            with explained(journal, self.stored):
                 following = self._stages[journal.stage](journal)
                 if following.stage != CREATED:  # which has to be noted sooner
                     self.own.put(KIND, journal.name, following.fields())
             journal = following
-        with self._explained(journal):
+        with explained(journal, self.stored):
             self.own.remove(KIND, journal.name)
         self.world.say("Finished rotating access key")
         return journal
@@ -225,7 +151,7 @@ class Rotation:
                     self.own.remove(KIND, journal.name)
                 raise
             # Lists lag behind: one that another run had made may be shown by now.
-            if not self._remove_appeared(journal):
+            if not self.others.remove_appeared(journal):
                 raise
             new = self.owner.make_key()
         created = journal.at(CREATED, new)
@@ -245,13 +171,13 @@ class Rotation:
             return RotationFailed(
                 f"{error.message}; so the secret of the new access key {new} is lost, and it could not be deleted "
                 f"again: {other.message}",
-                f"{self._still_old(journal)}; delete {new} in IAM, and rotate again",
+                f"{still_old(journal)}; delete {new} in IAM, and rotate again",
             )
         with contextlib.suppress(KeystoreError):  # a journal that knows of no new key harms nobody
             self.own.remove(KIND, journal.name)
         return RotationFailed(
             f"{error.message}; the new access key {new} was deleted again",
-            "; ".join(filter(None, [self._still_old(journal), error.hint])),
+            "; ".join(filter(None, [still_old(journal), error.hint])),
         )
 
     def _prove(self, journal: Journal) -> Journal:
@@ -277,16 +203,16 @@ class Rotation:
             self.own.remove(KIND, journal.name)
             raise RotationFailed(
                 f"the new access key {new} is gone: somebody has deleted it in IAM",
-                f"{self._still_old(journal)}; rotate again",
+                f"{still_old(journal)}; rotate again",
             )
         if not keys[journal.new_id].is_active:
             raise AwsError(f"the new access key {new} is inactive: somebody has switched it off in IAM")
 
     def _swap(self, journal: Journal) -> Journal:
         for name in journal.names:
-            if self._stored_id(name) == journal.old:
+            if self.stored.key_id(name) == journal.old:
                 self.vault.store_key(name, journal.new_key)
-        if self._key(journal.name) != journal.new_key:
+        if self.stored.key(journal.name) != journal.new_key:
             raise KeystoreError(f"what is stored for {journal.name!r} is not what was written")
         self.world.forget_sessions(journal.names)
         return journal.at(SWAPPED)
@@ -322,124 +248,3 @@ class Rotation:
             return key_id not in {key.access_key_id for key in self.owner.list_keys()}
         except AwsError:
             return False
-
-    # What another run, or somebody else, has left
-
-    def _remove_appeared(self, journal: Journal) -> bool:
-        """Delete keys that are there since the journal began, after a question; tells whether there were any.
-
-        One of them may be ours, made by a run that ended before it could write down which. Its secret is lost.
-        """
-        if journal.known is None:
-            return False
-        known = {*journal.known, journal.old}
-        appeared = [key for key in self.owner.list_keys() if key.access_key_id not in known]
-        for key in appeared:
-            described = self.owner.describe(key)
-            # One that has been used is somebody else's: of ours, nobody knows the secret.
-            unused = self._is_unused(key.access_key_id)
-            text = f"access key {described} has appeared since the rotation of {journal.name!r} began"
-            if not self._confirmed(
-                f"{text[0].upper()}{text[1:]}, and its secret is not known here. Delete it? (y|N) ", beforehand=unused
-            ):
-                delete = f"`strongroom rotate --resume --yes {journal.name}`" if unused else "in IAM, and rotate again"
-                raise RotationFailed(
-                    f"{text}, and its secret is not known here",
-                    f"{self._still_old(journal)}; if nobody needs the other, delete it: {delete}",
-                )
-            self.owner.delete(key.access_key_id)
-            self.world.say(f"Deleted access key {shown_id(key.access_key_id)}")
-        return bool(appeared)
-
-    def _is_unused(self, key_id: str) -> bool:
-        try:
-            return self.owner.last_used(key_id) is None
-        except AwsError:
-            return False
-
-    def _drop_outdated(self, journal: Journal) -> None:
-        """Forget a rotation whose stored key has been replaced, or removed, by somebody else meanwhile."""
-        if journal.new is not None and journal.stage != DELETED:
-            old, new = shown_id(journal.old), shown_id(journal.new_id)
-            text = (
-                f"the key stored for {journal.name!r} is neither {old}, which an interrupted rotation was to replace, "
-                f"nor its new one, {new}"
-            )
-            question = f"{text[0].upper()}{text[1:]}. Forget that rotation, and the secret of {new}? (y|N) "
-            if not self._confirmed(question):
-                raise RotationFailed(
-                    text,
-                    f"see in IAM which keys there are; `strongroom rotate --resume --yes {journal.name}` forgets that "
-                    f"rotation, and the secret of {new}",
-                )
-        self.own.remove(KIND, journal.name)
-
-    def _confirmed(self, question: str, *, beforehand: bool = True) -> bool:
-        try:
-            return self.world.confirm(question, beforehand=beforehand)
-        except PromptUnavailable:
-            return False
-
-    # The store
-
-    def _key(self, name: str) -> Credentials:
-        return Vault(self.vault.keystore).key(name)  # a new one: a vault opens a key once, and here they change
-
-    def _stored_id(self, name: str) -> str:
-        """The id of the key that is stored for a profile; empty if there is none."""
-        try:
-            return self._key(name).access_key_id
-        except ItemNotFound:
-            return ""
-
-    def _copies(self, key_id: str) -> list[str]:
-        """The other profiles that the same key is stored for."""
-        found = []
-        for name in self.vault.credentials():
-            try:
-                if name != self.name and self._stored_id(name) == key_id:
-                    found.append(name)
-            except KeystoreError as error:
-                self.world.warn(f"whether {name!r} has the same key cannot be told: {error.message}")
-        return found
-
-    # What is true when it stops
-
-    @contextlib.contextmanager
-    def _explained(self, journal: Journal) -> Iterator[None]:
-        """Whatever goes wrong, say what is true now and what to do."""
-        try:
-            yield
-        except RotationFailed:
-            raise
-        except StrongroomError as error:
-            raise RotationFailed(error.message, self._what_now(journal, error)) from error
-
-    def _still_old(self, journal: Journal) -> str:
-        return f"{journal.name!r} still has its key {shown_id(journal.old)}"
-
-    def _what_now(self, journal: Journal, error: StrongroomError) -> str:
-        denied = isinstance(error, AwsRefused) and error.code in DENIED
-        if journal.stage == PLANNED and isinstance(error, AwsRefused) and error.status < 500:
-            if error.code == QUOTA_REACHED:
-                wait = "AWS counts a key that it does not list yet: wait a minute"
-                return f"{self._still_old(journal)}; {wait}, then `strongroom rotate --resume {journal.name}`"
-            return f"{self._still_old(journal)}, and nothing has changed" + (f"; {_RIGHTS}" if denied else "")
-        advice = f"`strongroom rotate --resume {journal.name}` goes on from there"
-        if denied and journal.stage in {SWAPPED, DEACTIVATED}:
-            advice += f", once the user may do this or {shown_id(journal.old)} is deleted in IAM"
-        return f"{self._truth(journal)}; {advice}"
-
-    def _truth(self, journal: Journal) -> str:
-        """Which key is stored, which is active."""
-        if journal.stage == PLANNED:
-            return f"{self._still_old(journal)}, and whether AWS has made another is not known"
-        old, new = shown_id(journal.old), shown_id(journal.new_id)
-        try:
-            is_swapped = self._stored_id(journal.name) == journal.new_id
-        except StrongroomError:
-            is_swapped = journal.stage in {SWAPPED, DEACTIVATED, DELETED}
-        if not is_swapped:
-            return f"{self._still_old(journal)}, and the new one, {new}, is active too and kept in the vault"
-        state = {DEACTIVATED: "inactive but not deleted", DELETED: "deleted"}.get(journal.stage, "still active")
-        return f"{journal.name!r} has the new key {new}, which works, and the old one, {old}, is {state}"

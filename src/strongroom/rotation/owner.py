@@ -31,6 +31,7 @@ CALL_PATIENCE_SECONDS = 30.0
 FIRST_PAUSE_SECONDS, PAUSE_GROWTH, LONGEST_PAUSE_SECONDS = 1.0, 1.5, 5.0
 
 NO_SUCH_KEY = "NoSuchEntity"
+QUOTA_REACHED = "LimitExceeded"
 DENIED = {"AccessDenied", "AccessDeniedException"}
 # What AWS says of a key or session that it does not know, no longer or not yet.
 UNKNOWN_SIGNER = {"InvalidClientTokenId", "ExpiredToken", "ExpiredTokenException", "UnrecognizedClientException"}
