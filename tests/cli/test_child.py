@@ -1,5 +1,6 @@
 """Running a command as a child, which is how `exec` does it on Windows; here on whatever runs the tests."""
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -29,6 +30,26 @@ def test_the_environment_is_what_was_given(tmp_path):
     environ = {name: value for name, value in ENVIRON.items() if name != "HOME"}
     assert child.run(python(code), environ | {"GIVEN": "yes"}) == 0
     assert (tmp_path / "out").read_text() == "yes"
+
+
+def test_a_command_that_is_served():
+    """The event loop goes on while it runs."""
+    seen = []
+
+    async def served():
+        begun = asyncio.Event()
+        asyncio.get_running_loop().call_later(0, seen.append, "the loop")
+        return await child.ServedChild(python("input(); raise SystemExit(5)"), ENVIRON).run(begun.set), begun.is_set()
+
+    with open(os.devnull) as nothing:
+        before = os.dup(0)
+        os.dup2(nothing.fileno(), 0)
+        try:
+            status, begun = asyncio.run(served())
+        finally:
+            os.dup2(before, 0)
+            os.close(before)
+    assert (status, begun, seen) == (1, True, ["the loop"])  # 1: there was nothing to read
 
 
 def test_a_command_that_is_not_there():

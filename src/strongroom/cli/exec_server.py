@@ -15,9 +15,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from strongroom import prompt
-from strongroom.cli import controlling_terminal, environment, private_file, resources, retrieval, shadows, token_file
+from strongroom.cli import environment, private_file, resources, retrieval, shadows, token_file
 from strongroom.cli.renewal import Passphrases, Source, SparingTalk
-from strongroom.cli.served_child import ServedChild
 from strongroom.endpoints.ec2 import Ec2
 from strongroom.endpoints.ecs import Ecs, Entry
 from strongroom.endpoints.guard import hosts_of
@@ -30,6 +29,7 @@ from strongroom.serve.listener import Limits, Server
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Collection, Iterator, Mapping
+    from types import ModuleType
 
     from strongroom.cli.flags import Arguments
     from strongroom.cli.settings import Settings
@@ -153,7 +153,7 @@ def run(arguments: Arguments, settings: Settings, command: Callable[[], list[str
                 settings.terminal_is_taken = "the command has it"
                 return asyncio.run(_serve(door, words, variables))
             # Then we may have a question open there at the end.
-            with controlling_terminal.as_it_was():
+            with _terminal_as_it_was():
                 return asyncio.run(_serve(door, words, variables))
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
@@ -165,10 +165,23 @@ async def _serve(door: Door, words: list[str], variables: Mapping[str, str]) -> 
     door.holder.start()
     become_subreaper()
     try:
-        return await ServedChild(words, variables).run(lambda: resources.limit(LIMITS.connections))
+        status: int = await _child().ServedChild(words, variables).run(lambda: resources.limit(LIMITS.connections))
+        return status
     finally:
         await server.drain(0)
         await door.holder.close()
+
+
+def _child() -> ModuleType:
+    """How commands are run here: `strongroom.cli.served_child`, or what there is of it on Windows."""
+    return import_module("strongroom.cli.child" if sys.platform == "win32" else "strongroom.cli.served_child")
+
+
+def _terminal_as_it_was() -> contextlib.AbstractContextManager[None]:
+    if sys.platform == "win32":
+        return contextlib.nullcontext()  # a console has no settings that a command would leave behind for us
+    made: contextlib.AbstractContextManager[None] = import_module("strongroom.cli.controlling_terminal").as_it_was()
+    return made
 
 
 def _scope(arguments: Arguments, settings: Settings) -> Scope | None:
