@@ -20,6 +20,9 @@ from harness.served import ask, python
 if sys.platform == "win32":
     pytest.skip("signals and sockets are others there", allow_module_level=True)
 
+# What a server does is done in no other process.
+pytestmark = pytest.mark.usefixtures("counted")
+
 GST, AR = "GetSessionToken", "AssumeRole"
 URI, TOKEN, TOKEN_FILE = (
     "AWS_CONTAINER_CREDENTIALS_FULL_URI",
@@ -168,6 +171,7 @@ def test_only_programs_of_the_user(standing):
 
 def test_another_program_has_the_port(standing, c1):
     """A new one is taken, and new tokens: whoever has the old one was told the old ones."""
+    c1.environ["XDG_STATE_HOME"] = str(c1.path / ("s" * 100))  # too long for sockets, which is no reason to end
     first = standing("jon", "--lazy")
     jon = first.variables("jon")
     assert first.end()[0] == 0
@@ -178,7 +182,9 @@ def test_another_program_has_the_port(standing, c1):
         assert now[URI] != jon[URI]
         assert now[TOKEN] != jon[TOKEN]
         assert key_of(now)
-        assert f"warning: another program listens on port {port} now" in second.end()[1]
+        said = second.end()[1]
+    assert f"warning: another program listens on port {port} now" in said
+    assert "warning: containers cannot be served: Could not bind to " in said
 
 
 def test_in_the_background(tty, c1, cloud):
@@ -199,7 +205,10 @@ def test_in_the_background(tty, c1, cloud):
         expired_at = time.time() + 1.1
         ro = c1.run("serve", "env", "ro", "--format=json").json()
         c1.config.write_text(c1.config.read_text().replace("[profile ro]", "[profile ro]\nregion = eu-west-1"))
-        while time.time() < expired_at:
+        log = c1.path / "s" / "strongroom" / "serve" / "log"
+        log.rename(f"{log}.old")
+        os.kill(c1.run("serve", "status", "--json").json()["pid"], signal.SIGHUP)
+        while time.time() < expired_at or not log.exists():
             time.sleep(0.05)
         assert key_of(ro)
     finally:
@@ -207,7 +216,6 @@ def test_in_the_background(tty, c1, cloud):
         stopped = c1.run("serve", "stop")
     assert stopped.status == 0
     assert [call.region for call in cloud.calls] == ["us-east-1", "eu-west-1"]
-    log = c1.path / "s" / "strongroom" / "serve" / "log"
     assert log.stat().st_mode & 0o777 == 0o600
     assert (c1.path / "s" / "strongroom" / "serve" / "state.json").stat().st_mode & 0o777 == 0o600
 
@@ -237,10 +245,10 @@ def test_a_background_that_cannot_begin(c1):
 def test_a_store_that_wants_a_terminal(c1, cloud):
     """Is named at start, with --lazy too; nothing is asked of AWS."""
     env = {"AWS_VAULT_FILE_PASSPHRASE": None}
-    first = c1.run("serve", "ro", env=env)
+    first = c1.run("serve", "--prompt=terminal", "ro", env=env)
     assert first.status == 1
     assert "the keystore's passphrase is needed, and" in first.stderr
-    lazy = c1.run("serve", "--lazy", "ro", env=env)
+    lazy = c1.run("serve", "--prompt=terminal", "--lazy", "ro", env=env)
     assert lazy.status == 1
     assert lazy.stderr.startswith(
         "strongroom: error: serve: the file keystore wants its passphrase, and nobody can be asked for it: "

@@ -8,7 +8,7 @@ import pytest
 
 from harness.agent import toml
 from strongroom.agent.generations import GENERATIONS
-from strongroom.cli import serving
+from strongroom.cli import event_loop, serving
 from strongroom.cli.program import NotAccepted
 from strongroom.serve import systemd
 
@@ -287,7 +287,7 @@ def test_loops(monkeypatch, home, served):
     path = config(home)
     home.call("agent", "--config", path, env=TOKEN)
     monkeypatch.setitem(sys.modules, "uvloop", None)
-    assert serving._loop_factory() is None
+    assert event_loop.factory() is None
     home.call("agent", "--config", path, env=TOKEN)
     kinds = [made.loop.partition(".")[0] for made in served.made]
     assert kinds[1] == "asyncio"

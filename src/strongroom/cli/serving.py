@@ -6,14 +6,13 @@ import asyncio
 import contextlib
 import os
 import sys
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 from strongroom.agent import config_file
 from strongroom.agent.config_file import ConfigMistakes
 from strongroom.agent.generations import GENERATIONS, Generation
 from strongroom.agent.log import Log, open_writer
-from strongroom.cli import resources
+from strongroom.cli import event_loop, resources
 from strongroom.cli.program import NotAccepted, Program
 from strongroom.cli.terminal import answer
 from strongroom.errors import StrongroomError
@@ -21,7 +20,6 @@ from strongroom.serve import sockets, systemd
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable
 
     from strongroom.agent.config import Config
     from strongroom.cli.flags import Arguments
@@ -54,7 +52,7 @@ def start(arguments: Arguments, settings: Settings, word: str) -> int:
             program = Program(generation, path, config, settings.inherited, log)
             with _listening(config, settings) as bound:
                 resources.limit(config.max_conn)
-                with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+                with asyncio.Runner(loop_factory=event_loop.factory()) as runner:
                     runner.run(program.serve(bound, _print))
     except StrongroomError as error:
         return _refused(error, settings, generation)
@@ -115,11 +113,3 @@ def _print(line: str) -> None:
     with contextlib.suppress(OSError, ValueError, AttributeError):
         sys.stdout.write(f"{line}\n")
         sys.stdout.flush()
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    try:
-        factory: Callable[[], asyncio.AbstractEventLoop] = import_module("uvloop").new_event_loop
-    except ImportError:
-        return None  # asyncio's own
-    return factory

@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from strongroom import prompt
-from strongroom.cli import detaching, environment, listen_address, private_file, resources
+from strongroom.cli import detaching, environment, event_loop, listen_address, private_file, resources
 from strongroom.cli.renewal import Passphrases, Source, SparingTalk
 from strongroom.cli.standing_files import Files
 from strongroom.cli.terminal import answer
@@ -104,7 +104,8 @@ def start(arguments: Arguments, settings: Settings, names: list[str]) -> int:
             # A question may be open there at the end.
             stack.enter_context(import_module("strongroom.cli.controlling_terminal").as_it_was())
         shown = f"serving {_LIST.join(names)} at {_shown((HOST, state.port))}\n"
-        asyncio.run(program.serve(front, listening, lambda: answer(shown)))
+        with asyncio.Runner(loop_factory=event_loop.factory()) as runner:
+            runner.run(program.serve(front, listening, lambda: answer(shown)))
     return 0
 
 
