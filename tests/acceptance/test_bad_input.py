@@ -15,6 +15,7 @@ import pytest
 from harness.home import RO, Result, decode
 from strongroom.aws import client
 from strongroom.cli.setting import SETTINGS
+from strongroom.keystore import KEYSTORES
 
 KEY = {"AWS_ACCESS_KEY_ID": "AKIANEWNEWNEWNEWNEW1", "AWS_SECRET_ACCESS_KEY": "new+secret"}
 STRONGROOM = [sys.executable, "-m", "strongroom"]
@@ -29,6 +30,8 @@ FOREIGN = "check endpoint_url, and whether a proxy or a sign-in page stands in b
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such descriptors, modes or devices")
 linux = pytest.mark.skipif(sys.platform != "linux", reason="file names are bytes, and /dev/full is there, on Linux")
+
+STORES = ", ".join(KEYSTORES)
 
 
 def failed(result, message, hint="", status=1):
@@ -907,8 +910,9 @@ def test_durations_out_of_range(untouched, cloud, words, message, status):
     [
         ("x = ", "Invalid value (at end of document)", 'the file is TOML: key = "value"'),
         ("nope = 1", "unknown key 'nope'", "known are " + ", ".join(SETTINGS)),
-        ('backend = "fil"', "backend: must be one of file, got 'fil'", ""),
-        ("backend = true", "backend: expected a text or a number, got True", ""),
+        ('backend = "fil"', f"backend: must be one of {STORES}, got 'fil'", ""),
+        ("backend = true", f"backend: must be one of {STORES}, got 'true'", ""),
+        ("backend = [1]", "backend: expected a text, a number, true or false, got [1]", ""),
         ("file_iterations = 5", "file_iterations: expected a number from 8192 to 1300000, got '5'", ""),
         ('lock_wait = "soon"', "lock_wait: invalid duration 'soon', for example 1h30m", ""),
     ],
@@ -926,11 +930,11 @@ def test_settings_that_make_no_sense(untouched, text, message, hint):
 @pytest.mark.parametrize(
     ("variable", "value", "message"),
     [
-        ("STRONGROOM_BACKEND", "x", "must be one of file, got 'x'"),
+        ("STRONGROOM_BACKEND", "x", f"must be one of {STORES}, got 'x'"),
         ("STRONGROOM_FILE_ITERATIONS", "x", "expected a number from 8192 to 1300000, got 'x'"),
         ("STRONGROOM_LOCK_WAIT", "5", "missing unit in duration '5', for example 5s or 1h30m"),
         ("STRONGROOM_LOCK_WAIT", "-5s", "expected 0 or more, got '-5s'"),
-        ("AWS_VAULT_BACKEND", "pass", "must be one of file, got 'pass'"),
+        ("AWS_VAULT_BACKEND", "nowhere", f"must be one of {STORES}, got 'nowhere'"),
     ],
 )
 def test_variables_that_make_no_sense(untouched, cloud, variable, value, message):

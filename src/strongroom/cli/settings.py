@@ -130,7 +130,7 @@ class Settings:
         if key not in own:
             return setting.read(setting.default)
         try:
-            return self._checked(key, str(own[key]))
+            return self._checked(key, _word(own[key]))
         except ValueError as error:
             raise ConfigError(f"{self.settings_path()}: {key}: {error}") from None
 
@@ -287,7 +287,7 @@ class Settings:
 
 def _word(value: object) -> str:
     """A flag's value as one writes it; of a switch, too."""
-    return str(value).lower() if isinstance(value, bool) else str(value or "")
+    return str(value).lower() if isinstance(value, bool) else str("" if value is None else value)
 
 
 def _is_foreign(directory: str) -> bool:
