@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 pytest_plugins = ["plugins.skips"]
 
 # The machine decides how long an example takes, not the code. `ci` is the default on every push; `nightly` runs long.
-settings.register_profile("ci", deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("ci", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("nightly", settings.get_profile("ci"), max_examples=2_000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 

@@ -22,8 +22,6 @@ if sys.platform == "win32":
 
 import termios
 
-# These are about processes: what those run counts.
-pytestmark = pytest.mark.usefixtures("counted")
 
 GST, AR = "GetSessionToken", "AssumeRole"
 LINUX = sys.platform == "linux"
