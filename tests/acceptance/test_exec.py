@@ -22,7 +22,6 @@ if sys.platform == "win32":
 
 import termios
 
-
 GST, AR = "GetSessionToken", "AssumeRole"
 LINUX = sys.platform == "linux"
 needs_proc = pytest.mark.skipif(not LINUX, reason="needs Linux's /proc")
