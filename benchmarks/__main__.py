@@ -11,11 +11,13 @@ from pathlib import Path
 
 import servers
 import soak
+import stores
 import vault
 from measure import Subject, in_turn, middle
 
 import agent
 from fakes.cloud import Cloud
+from harness.stores import Stores
 from strongroom import __version__
 
 
@@ -64,7 +66,17 @@ def of_servers(path: Path, arguments: argparse.Namespace) -> list[str]:
     return servers.print_table(servers.measure(path, max(arguments.rounds, 1)))
 
 
-TABLES = {"vault": of_vault, "agent": of_agent, "servers": of_servers, "soak": of_soak}
+def of_stores(path: Path, arguments: argparse.Namespace) -> list[str]:
+    with Cloud().serve() as cloud, Stores(path) as made:
+        rows, counts = stores.subjects(path, cloud, made)
+        in_turn(rows, max(arguments.runs, 1))
+    over = print_table(rows)
+    for name, (opened, started) in counts.items():
+        print(f"{name}: {opened} items opened, {started} programs started")
+    return over
+
+
+TABLES = {"vault": of_vault, "stores": of_stores, "agent": of_agent, "servers": of_servers, "soak": of_soak}
 
 
 def print_table(subjects: list[Subject]) -> list[str]:

@@ -37,7 +37,7 @@ class World:
 
     def home(self, name: str, profiles: int) -> Home:
         """A home with a key and *profiles* profiles; `deploy`, a role with a device's worth of settings, comes last."""
-        (self.path / name).mkdir()
+        (self.path / name).mkdir(parents=True)
         home = Home(self.path / name)
         others = (
             f"[profile p{number}]\nsource_profile = user\nrole_arn = arn:aws:iam::{ACCOUNT}:role/p{number}\n"
