@@ -24,7 +24,7 @@ demo: environment
 
 # Coverage is reported inside pytest's own run, so that the last line is pytest's; below the limit the run fails.
 test: environment
-	@$(BIN)/pytest -n 3 --cov
+	@$(BIN)/pytest -n 4 --cov
 
 lint: environment
 	@$(BIN)/ruff check
