@@ -91,7 +91,7 @@ class Scene:
             "prefetch": {"secrets": [{"secret_id": self.name}, {"secret_id": "none", "role_arn": ROLE}]},
             "own": {
                 "clients": clients, "metrics_token_file": self.tokens[2], "access_log": True, "negative_ttl_seconds": 0,
-                "attempt_timeout_seconds": 0.3, "total_timeout_seconds": 0.5, "metrics_secret_names": True,
+                "attempt_timeout_seconds": 1.0, "total_timeout_seconds": 1.5, "metrics_secret_names": True,
             },
         }  # fmt: skip
         logs = directory / "logs"

@@ -13,10 +13,7 @@ from fakes.cloud import Call
 from harness.home import CODE, PASSPHRASE, M
 from harness.programs import path_with
 
-pytestmark = [
-    pytest.mark.skipif(os.name == "nt", reason="the programs that ask are shell scripts here"),
-    pytest.mark.usefixtures("counted"),  # what the processes run that are asked about
-]
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="the programs that ask are shell scripts here")
 
 EXPORT = ("export", "--format=json", "jon")
 GST = "GetSessionToken"
