@@ -6,13 +6,14 @@ import os
 import signal
 import sys
 import threading
-from typing import TYPE_CHECKING, Any, Self
 
 if sys.platform != "win32":
     import termios
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import FrameType
+    from typing import Any, Self
 
 # The controlling terminal of whoever asks.
 TERMINAL = "/dev/tty"

@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from typing import TYPE_CHECKING
 
 import pyrage
 
@@ -21,6 +20,7 @@ from strongroom.keystore import Item, age_keys
 from strongroom.keystore.filenames import LIMIT_BYTES as LIMIT_NAME_BYTES
 from strongroom.keystore.filenames import decode, encode
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import Any

@@ -9,12 +9,12 @@ import binascii
 import os
 import stat
 import sys
-from typing import TYPE_CHECKING
 
 import pyrage
 
 from strongroom.errors import ConfigError, KeystoreError, KeystoreLocked
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any

@@ -21,7 +21,6 @@ from __future__ import annotations
 import json
 import os
 import re
-from typing import TYPE_CHECKING, Any
 
 from strongroom.errors import (
     ConfigError,
@@ -34,8 +33,10 @@ from strongroom.errors import (
 )
 from strongroom.keystore import Item, program
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Any
 
     from strongroom.keystore import Ask
     from strongroom.keystore.program import Run

@@ -16,11 +16,11 @@ import errno
 import os
 import struct
 import sys
-from typing import TYPE_CHECKING
 
 from strongroom.errors import ConfigError, ItemNotFound, KeystoreError, KeystoreUnavailable
 from strongroom.keystore import Item, plain
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import Any

@@ -16,7 +16,6 @@ import os
 import posixpath
 import sys
 import time
-from typing import TYPE_CHECKING
 
 from strongroom.durable import make_directory
 from strongroom.errors import (
@@ -30,6 +29,7 @@ from strongroom.keystore import Item, entry_names, password_programs, program
 if sys.platform != "win32":
     import fcntl
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from typing import Any

@@ -19,6 +19,9 @@ from strongroom.keystore import Item
 
 if sys.platform == "linux":  # elsewhere neither is installed
     import secretstorage
+    from cryptography.hazmat.primitives.ciphers import Cipher
+    from cryptography.hazmat.primitives.ciphers.algorithms import AES
+    from cryptography.hazmat.primitives.ciphers.modes import CBC
     from jeepney import DBusAddress
 
     from strongroom.keystore import session_bus
@@ -37,6 +40,7 @@ ATTRIBUTE = "profile"
 CONTENT_TYPE = "application/json"
 
 _HEADLESS = "the desktop shows it: without one, use another keystore, such as --backend=file"
+_ITEM = "org.freedesktop.Secret.Item"
 _SERVICE = ("/org/freedesktop/secrets", BUS_NAME, "org.freedesktop.Secret.Service")
 # GNOME Keyring writes what an object path may not hold as _ and two digits.
 _ESCAPED = re.compile("_([0-9a-fA-F]{2})")
@@ -104,9 +108,7 @@ class SecretServiceKeystore:
     def get(self, key: str) -> Item:
         """Open one item; the errors are those of the contract, and the collection is unlocked for it."""
         with self._talking(key) as bus:
-            found = self._search(bus, key)
-            secret = found.get_secret()
-            self._look_at(found.session)
+            secret = self._opened(bus, self._search(bus, key))
         return Item.from_json(key, secret)
 
     def set(self, item: Item) -> None:
@@ -181,6 +183,19 @@ class SecretServiceKeystore:
             raise ItemNotFound(key, f"no item {key!r} in {self.location}")
         return found
 
+    def _opened(self, bus: session_bus.Bus, found: secretstorage.Item) -> bytes:
+        """Do what its `get_secret` does, without loading all bindings of OpenSSL: that takes longer than the bus."""
+        found.ensure_not_locked()
+        session = secretstorage.util.open_session(bus)
+        self._look_at(session)
+        item = secretstorage.util.DBusAddressWrapper(found.item_path, _ITEM, bus)
+        ((_, vector, secret, _),) = item.call("GetSecret", "o", session.object_path)
+        if session.aes_key is None:  # it is not encrypted
+            return bytes(secret)
+        aes = Cipher(AES(session.aes_key), CBC(bytes(vector))).decryptor()
+        padded: bytes = aes.update(bytes(secret)) + aes.finalize()
+        return padded[: -padded[-1]]  # RFC 5652, section 6.3
+
     def _look_at(self, session: Any) -> None:
         message = f"secrets cross the session bus unencrypted: {PROGRAM} offers nothing better"
         if not session.encrypted and message not in self.warnings:
@@ -205,7 +220,7 @@ class SecretServiceKeystore:
 def _items(bus: session_bus.Bus, collection: secretstorage.Collection) -> Iterator[DBusAddress]:
     where = DBusAddress(collection.collection_path, BUS_NAME, "org.freedesktop.Secret.Collection")
     for path in bus.property(where, "Items"):
-        yield DBusAddress(path, BUS_NAME, "org.freedesktop.Secret.Item")
+        yield DBusAddress(path, BUS_NAME, _ITEM)
 
 
 def _unescape(name: str) -> str:
