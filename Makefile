@@ -22,9 +22,10 @@ help:
 demo: environment
 	@$(BIN)/python demo
 
+# A short name for the temporary files: paths of sockets may have 107 bytes.
 # Coverage is reported inside pytest's own run, so that the last line is pytest's; below the limit the run fails.
 test: environment
-	@$(BIN)/pytest -n 4 --cov
+	@$(BIN)/pytest -n 4 --cov --basetemp=$(TMPDIR)/t
 
 lint: environment
 	@$(BIN)/ruff check
