@@ -118,13 +118,15 @@ def test_compose(docker_env, files):
     assert (status, said) == (0, [])
     printed = dict(line.split("=", 1) for line in lines)
     variables = {name: value.strip("'") for name, value in printed.items()}
-    assert set(re.findall(r"\$\{(\w+)", text)) == set(variables)
+    assert set(re.findall(r"\$\{(\w+)", text)) == set(variables) - {"AWS_REGION"}
+    assert variables["AWS_REGION"] == "us-east-1"
     found = words_of(text, variables)
     relay, program = found["services"]["relay"], found["services"]["program"]
     assert relay["command"] == ["TCP-LISTEN:80,fork,reuseaddr", SOCKET]
     assert program["environment"] == {
         URI: "http://169.254.170.2/profile/ro",
         TOKEN_FILE: "/run/strongroom/token",
+        "AWS_REGION": None,  # what .env has
     }
     for service in (relay, program):
         (mount,) = service["volumes"]
@@ -145,7 +147,7 @@ SERVICE = {
     "depends_on": (dict, list),
     "environment": (dict, list),
 }
-MOUNT = {"type": str, "source": str, "target": str, "read_only": bool, "bind": dict}
+MOUNT = {"type": str, "source": str, "target": str, "read_only": bool}
 
 
 def test_the_shape_of_the_example():
@@ -163,15 +165,19 @@ def test_the_shape_of_the_example():
 
 
 def test_compose_itself(tmp_path):
-    """Takes it, where there is one."""
-    for command in (["docker", "compose"], ["podman-compose"], ["docker-compose"]):
+    """Takes it, where there is one, and what is in ``.env``."""
+    for command in (["docker", "compose"], ["docker-compose"]):
         if shutil.which(command[0]) and subprocess.run([*command, "version"], capture_output=True).returncode == 0:
             break
     else:
         pytest.skip("no Compose on this machine")
-    variables = {"STRONGROOM_MOUNT": str(tmp_path), "STRONGROOM_PATH": "/profile/ro", "STRONGROOM_RELAY": "UNIX:x"}
-    done = subprocess.run(
-        [*command, "-f", EXAMPLE, "config"], env=os.environ | variables, capture_output=True, text=True
-    )
+    shutil.copy(EXAMPLE, tmp_path)
+    values = {"STRONGROOM_MOUNT": "/home/o y/ro", "STRONGROOM_PATH": "/profile/ro", "STRONGROOM_RELAY": "UNIX:x"}
+    text = "".join(f"{name}='{value}'\n" for name, value in values.items())
+    (tmp_path / ".env").write_text(text + "AWS_REGION='eu-west-1'\n")
+    done = subprocess.run([*command, "config"], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert yaml.safe_load(done.stdout)["services"].keys() == {"relay", "program"}
+    found = yaml.safe_load(done.stdout)["services"]
+    assert found.keys() == {"relay", "program"}
+    assert found["relay"]["volumes"][0]["source"] == "/home/o y/ro"
+    assert found["program"]["environment"]["AWS_REGION"] == "eu-west-1"

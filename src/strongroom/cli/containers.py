@@ -56,9 +56,11 @@ def run(
     is_in_machine = platform != "linux"
     if not is_in_machine and not os.path.exists(os.path.join(mount, "socket")):
         raise StrongroomError("the server has no socket for containers", "what it said when it began tells why")
+    found = settings.profile(name).region
+    region = {"AWS_REGION": found} if found else {}
     target = f"TCP:host.docker.internal:{state.port}" if is_in_machine else f"UNIX-CONNECT:{MOUNT}/socket"
     if arguments.on("compose"):
-        lines = {"STRONGROOM_MOUNT": mount, "STRONGROOM_PATH": path, "STRONGROOM_RELAY": target}
+        lines = {"STRONGROOM_MOUNT": mount, "STRONGROOM_PATH": path, "STRONGROOM_RELAY": target} | region
         answer("".join(f"{key}={_dotenv(value)}\n" for key, value in lines.items()))
         return 0
     flags = [f"--mount=type=bind,source={mount},target={MOUNT},readonly"]
@@ -68,9 +70,8 @@ def run(
         "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"http://{host}{path}",
         "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": f"{MOUNT}/token",
     }
-    region = settings.profile(name).region
-    if region:
-        variables |= {"AWS_REGION": region, "AWS_DEFAULT_REGION": region}
+    if found:
+        variables |= region | {"AWS_DEFAULT_REGION": found}
     if arguments.on("sidecar"):
         flags.append(f"--network={NETWORK}")
     shown = [shlex.quote(flag) for flag in [*flags, *_environment(variables)]]
