@@ -19,17 +19,24 @@ if sys.platform == "win32":
 CLIENTS = Path(__file__).parent.parent / "clients"
 BIN = Path(sys.executable).parent
 JS = CLIENTS / "js"
-NO_JS = (
-    "" if shutil.which("node") and (JS / "node_modules").is_dir() else "needs node, and `npm ci` in tests/clients/js"
-)
+GO = CLIENTS / "go" / "identity"
+# Of SDKs that are not Python's: what is missing, if anything is.
+MISSING = {
+    "JS": ""
+    if shutil.which("node") and (JS / "node_modules").is_dir()
+    else "needs node, and `npm ci` in tests/clients/js",
+    "Go": "" if GO.is_file() else "needs go, and tests/clients/go/build",
+}
 
 COMMANDS = {
     "boto3": [sys.executable, str(CLIENTS / "boto3_identity.py")],
     "AWS CLI": ["sh", str(CLIENTS / "aws_cli.sh"), str(BIN / "aws")],
+    # It warns of an old node.
+    "JS": ["node", "--no-warnings", str(JS / "identity.mjs")],
+    "Go": [str(GO)],
 }
+COMMANDS = {name: command for name, command in COMMANDS.items() if not MISSING.get(name)}
 OF_EC2 = COMMANDS | {"boto3": [*COMMANDS["boto3"], "anew"]}
-# It warns of an old node.
-SDK_OF_JS = {"JS": ["node", "--no-warnings", str(JS / "identity.mjs")]}
 
 # What is told of a session's life; at AWS it lives on, so that no client is refused because it was slow.
 LIFE_SECONDS = 3
@@ -83,15 +90,17 @@ def check(home, cloud, flag, commands):
     assert not ids[0] & ids[1]
 
 
-@pytest.mark.parametrize(
-    "commands",
-    [COMMANDS, pytest.param(SDK_OF_JS, marks=pytest.mark.skipif(bool(NO_JS), reason=NO_JS))],
-    ids=["python", "js"],
-)
-def test_ecs(c1, cloud, commands):
+@pytest.mark.parametrize("name", MISSING)
+def test_the_client_is_here(name):
+    """Those that other tests here use if they are."""
+    if MISSING[name]:
+        pytest.skip(MISSING[name])
+
+
+def test_ecs(c1, cloud):
     """They find the server, and come back for new credentials by themselves."""
     try:
-        check(c1, cloud, "--server", commands)
+        check(c1, cloud, "--server", COMMANDS)
     finally:
         del cloud.issue
 
@@ -105,12 +114,7 @@ def inside(network, tmp_path):
         yield home, cloud
 
 
-@pytest.mark.parametrize(
-    "commands",
-    [OF_EC2, pytest.param(SDK_OF_JS, marks=pytest.mark.skipif(bool(NO_JS), reason=NO_JS))],
-    ids=["python", "js"],
-)
-def test_ec2(inside, network, commands):
+def test_ec2(inside, network):
     """The same as instance metadata, at the address that all know."""
-    check(*inside, "--ec2-server", commands)
+    check(*inside, "--ec2-server", OF_EC2)
     assert network.addresses() == ["127.0.0.1/8"]
