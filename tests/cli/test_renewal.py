@@ -44,6 +44,18 @@ def test_a_code_is_good_once(cloud, settings):
         source()
 
 
+@pytest.mark.parametrize(("left", "calls"), [(590, 2), (610, 1)])
+@pytest.mark.parametrize("setting", ["", "1m"])
+def test_a_session_that_ends_soon(cloud, settings, monkeypatch, setting, left, calls):
+    """Is replaced sooner than for a command: what a server has is renewed five minutes before its end, and not later."""
+    issue = cloud.issue
+    monkeypatch.setattr(cloud, "issue", lambda kind, arn, _, **more: issue(kind, arn, left, **more))
+    source = Source(settings({"AWS_MIN_TTL": setting}), "ro", Passphrases())
+    source()
+    source()
+    assert len(cloud.calls) == calls
+
+
 def test_a_profile_that_is_removed(c1, cloud, settings):
     """Is a failure of the renewal, which may pass."""
     source = Source(settings(), "ro", Passphrases())

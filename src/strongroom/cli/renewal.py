@@ -12,6 +12,7 @@ from strongroom.cli import retrieval
 from strongroom.cli.flags import Arguments
 from strongroom.cli.settings import Settings
 from strongroom.cli.terminal import Talk
+from strongroom.endpoints.slot import LEAST_LEFT_SECONDS
 from strongroom.errors import AwsError
 
 if TYPE_CHECKING:
@@ -92,6 +93,10 @@ class FreshSettings(Settings):
         if before is not None and os.path.exists(self.config_path) and not os.path.isfile(self.config_path):
             # Such as a pipe of the shell's: it was read at the beginning, and nobody writes it again.
             self._document = before.document()
+
+    def min_ttl_seconds(self) -> int:
+        """As for a command, but a session is renewed before it ends."""
+        return max(super().min_ttl_seconds(), LEAST_LEFT_SECONDS)
 
     def _ask_passphrase(self, message: str, *, confirm: bool = False) -> str:
         with self._passphrases.lock:

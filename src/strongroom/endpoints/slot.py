@@ -31,9 +31,12 @@ if TYPE_CHECKING:
 AHEAD_SECONDS = 300
 # ...or by so much of their life before, if that is shorter...
 AHEAD_SHARE = 0.5
-# ...and up to so much of that time later, at random: servers that were started together do not ask AWS together. Not
-# earlier: what is kept in the keystore would still be taken for good, and come back.
+# ...and up to so much of that time sooner, at random: servers that were started together do not ask AWS together. Not
+# later: botocore goes on for up to five minutes with what instance metadata has given it last, even past its end.
 SPREAD = 0.2
+# What comes from a keystore should have so much left. With less it would be renewed later than all else, or come back
+# as it is when it is renewed.
+LEAST_LEFT_SECONDS = 2 * AHEAD_SECONDS
 # Between two renewals that nobody waits for, whatever the credentials say.
 LEAST_SECONDS = 5.0
 # After a renewal that failed, half of it to one and a half, at random; ever longer, up to the second, once nothing is
@@ -190,7 +193,7 @@ class Slot:
         ends_at = float(credentials.expiration or 0)
         life = ends_at - now
         ahead = min(AHEAD_SECONDS, life * AHEAD_SHARE)
-        until_renewal = max(life - ahead + ahead * SPREAD * self.jitter(), LEAST_SECONDS)
+        until_renewal = max(life - ahead - ahead * SPREAD * self.jitter(), LEAST_SECONDS)
         self._credentials = credentials
         self._ends_at, self._ends_on_clock = ends_at, clock + life
         self._renew_at, self._renew_on_clock = now + until_renewal, clock + until_renewal
