@@ -130,12 +130,20 @@ def _find_sections(text: str) -> list[Found]:
         key = Credentials(section.entries[_ID].value, section.entries[_SECRET].value)
         spans = [(entry.offset, end_of_line(text, entry.offset) + 1) for entry in lines]
         found.append(Found(profile, line, key, section=name, spans=spans))
-    keys = [each for each in found if each.credentials]
-    if not _leaves_the_rest(text, keys, by_go, by_botocore):
-        for each in keys:
-            if not _leaves_the_rest(text, [each], by_go, by_botocore):
-                each.stays = "without its lines the rest of the file would mean something else"
+    for each in _needed(text, [each for each in found if each.credentials], by_go, by_botocore):
+        each.stays = "without its lines the rest of the file would mean something else"
     return found
+
+
+def _needed(text: str, keys: list[Found], by_go: Reading, by_botocore: Reading | None) -> list[Found]:
+    """Those whose lines have to stay: they are few, so halves are tried, and not each key."""
+    if not keys or _leaves_the_rest(text, keys, by_go, by_botocore):
+        return []
+    if len(keys) == 1:
+        return keys
+    middle = len(keys) // 2
+    halves = (keys[:middle], keys[middle:])
+    return [each for half in halves for each in _needed(text, half, by_go, by_botocore)]
 
 
 def _not_a_key(values: dict[str, str]) -> str:

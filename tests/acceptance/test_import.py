@@ -332,8 +332,63 @@ def test_a_file_that_changes_meanwhile(home, path, answers, monkeypatch):
         "aws_access_key_id = AKIAXXXXXXXXXXXXXJON\naws_secret_access_key = secret+of/jon\n", ""
     )
     changed = "[jon]\n"
-    assert "left alone" in home.call("import", "--yes", "--only", "ci", "--overwrite").stderr
+    result = home.call("import", "--yes", "--only", "ci", "--overwrite", "--json")
+    assert result.json()["keys"][0]["lines_removed"] is True  # by somebody else, and nothing is left of it
+    assert "left alone" not in result.stderr
+    assert "still in" not in result.stderr
     assert path.read_text() == changed
+
+
+def test_keys_that_are_stored_while_the_human_is_asked(home, path, answers, monkeypatch):
+    """The same key, by another run of this: all is well. Another key: it stays, and so do the lines."""
+
+    def confirm(question):
+        if question.startswith("Import"):
+            home.put_key("jon", "AKIAXXXXXXXXXXXXXJON", "secret+of/jon")
+            home.put_key("ci", "AKIAOTHER", "another")
+        return True
+
+    monkeypatch.setattr(prompt, "confirm", confirm)
+    answers += [""]
+    result = home.call("import")
+    assert result.status == 1
+    assert (
+        error(
+            "ci is left as it is: another key was stored under that name meanwhile",
+            "run this again, to see what is there",
+        )
+        in result.stderr
+    )
+    assert secrets(home) == {"jon": "secret+of/jon", "ci": "another"}
+    assert path.read_text() == FILE.replace(
+        "aws_access_key_id = AKIAXXXXXXXXXXXXXJON\naws_secret_access_key = secret+of/jon\n", ""
+    )
+    monkeypatch.setattr(prompt, "confirm", lambda _: home.put_key("ci", "AKIATHIRD", "a third"))
+    assert "stored under that name meanwhile" in home.call("import", "--overwrite").stderr
+    assert secrets(home)["ci"] == "a third"
+
+
+def test_many_keys(home, path):
+    """Are not advised on one by one."""
+    path.write_text("".join(f"[p{n}]\naws_access_key_id=AKIA{n}\naws_secret_access_key=s\n" for n in range(9)))
+    rest = "strongroom: copies may exist, in backups for example: `strongroom rotate --all` makes them worthless\n"
+    assert home.call("import", "--yes", "--keep-lines").stderr == (
+        f"strongroom: 9 of these keys are still in {path}, where every program of yours can read them\n{rest}"
+    )
+    assert home.call("import", "--yes").stderr == (
+        "strongroom: the AWS CLI and SDKs find no key by 9 profiles any more: run them by `strongroom exec PROFILE`, "
+        f"or add to [profile PROFILE] of {home.config}: "
+        f"credential_process = strongroom export --format=json PROFILE\n{rest}"
+    )
+
+
+def test_a_name_with_a_blank(home, path):
+    """Is quoted in the commands that one is to type."""
+    path.write_text("[my own]\naws_access_key_id=AKIAX\naws_secret_access_key=s\n")
+    told = home.call("import", "--yes").stderr
+    assert "run them by `strongroom exec 'my own'`, or add to [profile my own] of " in told
+    assert "credential_process = strongroom export --format=json 'my own'\n" in told
+    assert "`strongroom rotate 'my own'`" in told
 
 
 def test_a_file_that_cannot_be_written(home, path, monkeypatch):
@@ -370,14 +425,22 @@ def test_a_copy_that_reads_differently(home, path, monkeypatch):
 
 
 def test_a_full_store(home, path, monkeypatch):
-    """The file is as it was."""
+    """The file is as it was; a key that is stored all the same is removed from it."""
 
     def refuse(*_):
         raise KeystoreError("no space left on device")
 
+    real = FileKeystore.set
     monkeypatch.setattr(FileKeystore, "set", refuse)
     assert home.call("import", "--yes").status == 1
     assert path.read_text() == FILE
+    monkeypatch.setattr(FileKeystore, "set", lambda store, item: (real if item.key == "ci" else refuse)(store, item))
+    result = home.call("import", "--yes", "--json")
+    assert result.status == 1
+    assert [each["imported"] for each in result.json()["keys"]] == [False, False, True]
+    assert path.read_text() == FILE.replace(
+        "aws_access_key_id=AKIAXXXXXXXXXXXXXXCI\naws_secret_access_key=secret+of/ci\n", ""
+    )
 
 
 # A copy of the file
@@ -411,8 +474,8 @@ def test_a_copy_that_cannot_be_made(home, path, answers):
     assert home.call("import").status == 1
     assert path.read_text() == FILE
     answers += ["y", PromptDismissed("no")]
-    assert home.call("import").status == 0
-    assert path.read_text() == CLEAN
+    assert f"the key of jon is still in {path}" in home.call("import").stderr
+    assert path.read_text() == FILE
 
 
 # AWS

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from strongroom import vault
 from strongroom.cli import retrieval
 from strongroom.credentials import shown_key_id
-from strongroom.errors import ItemDamaged, ProfileNotFound, UsageError
+from strongroom.errors import ItemDamaged, ItemNotFound, KeystoreError, ProfileNotFound, UsageError
 
 if TYPE_CHECKING:
     from strongroom.cli.flags import Arguments
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from strongroom.cli.settings import Settings
     from strongroom.credentials import Credentials
     from strongroom.plaintext import Found
+    from strongroom.vault import Vault
 
 NEW, SAME, DIFFERENT, UNREADABLE, UNUSABLE = "new", "same", "different", "unreadable", "unusable"
 
@@ -36,15 +37,19 @@ class Candidate:
         name: The profile to store it under.
         state: `NEW`, `SAME`, `DIFFERENT`, `UNREADABLE`: as it compares with what is stored; or `UNUSABLE`.
         reason: Why it is unusable.
+        stored: The other key that is stored.
     """
 
-    __slots__ = ("arn", "found", "is_gone", "is_stored", "name", "reason", "state")
+    __slots__ = ("arn", "found", "is_gone", "is_stored", "name", "reason", "state", "stored")
 
-    def __init__(self, found: Found, name: str, state: str, reason: str = "") -> None:
+    def __init__(
+        self, found: Found, name: str, state: str, reason: str = "", *, stored: Credentials | None = None
+    ) -> None:
         self.found = found
         self.name = name
         self.state = state
         self.reason = reason
+        self.stored = stored
         # Whose it is, as AWS says; what was done.
         self.arn = ""
         self.is_stored = False
@@ -107,10 +112,32 @@ def _compared(settings: Settings, found: Found, name: str) -> Candidate:
     if name not in store.listing:
         return Candidate(found, name, NEW)
     try:
-        same = is_same(store.key(name), found.credentials)
+        stored = store.key(name)
     except ItemDamaged:
         return Candidate(found, name, UNREADABLE)
-    return Candidate(found, name, SAME if same else DIFFERENT)
+    return Candidate(found, name, SAME if is_same(stored, found.credentials) else DIFFERENT, stored=stored)
+
+
+def look_again(store: Vault, each: Candidate) -> bool:
+    """Whether a key is still to be stored: somebody may have stored it while a human was asked, or another one.
+
+    Raises:
+        KeystoreError: Another key is there than was shown, or it cannot be read any more.
+    """
+    try:
+        stored = store.key(each.name)
+    except ItemNotFound:
+        return True
+    except ItemDamaged:
+        if each.state == UNREADABLE:
+            return True
+        raise
+    if is_same(stored, each.key):
+        each.state = SAME
+        return False
+    if each.stored is None or not is_same(stored, each.stored):
+        raise KeystoreError("another key was stored under that name meanwhile", "run this again, to see what is there")
+    return True
 
 
 def _wrong_name(name: str) -> str:

@@ -11,22 +11,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from strongroom import ini, prompt, vault
+from strongroom import prompt, vault
 from strongroom.aws import sts
-from strongroom.cli import backup_file, import_sources, lineage, plaintext_file, retrieval
+from strongroom.cli import backup_file, import_advice, import_sources, lineage, plaintext_file, retrieval
 from strongroom.cli.flags import Flag
-from strongroom.cli.import_candidates import DIFFERENT, NEW, SAME, TOLD, UNREADABLE, candidates, is_same
+from strongroom.cli.import_candidates import DIFFERENT, NEW, SAME, TOLD, UNREADABLE, candidates, is_same, look_again
 from strongroom.cli.terminal import answer
 from strongroom.credentials import go_json
 from strongroom.errors import (
     AwsError,
     ItemDamaged,
+    KeystoreError,
+    KeystoreLocked,
     ProfileError,
     PromptDismissed,
     PromptUnavailable,
+    StrongroomError,
     UsageError,
 )
-from strongroom.profiles import section_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -129,14 +131,16 @@ class Import:
         if to_do and not self._agreed(f"Import {_these(len(to_do))} to {self._location()}? (y|N) "):
             return False
         there = [each for each in self._candidates if each in to_do or each.state == SAME]
-        done = [each for each in there if self._import(each)]
+        outdated = lineage.sessions_of_keys(self._settings, [each.name for each in to_do])
+        done = [each for each in there if self._import(each, outdated.get(each.name, []))]
         if to_do:
             retrieval.warn_of_store(self._settings)
+        is_clean = True
         if self._source.path:
-            self._clean(done)
+            is_clean = self._clean(done)
         elif done:
             self._settings.talk.say(f"the keys are still in {self._source.title}, too")
-        return len(done) < len(there)
+        return len(done) < len(there) or not is_clean
 
     def _location(self) -> str:
         return self._settings.vault().keystore.location
@@ -167,14 +171,16 @@ class Import:
 
     # Storing
 
-    def _import(self, each: Candidate) -> bool:
+    def _import(self, each: Candidate, outdated: list[str]) -> bool:
         """Prove a key if that is wanted, and have it in the keystore; tells whether that went well."""
         try:
             if self._arguments.on("verify"):
                 endpoint = sts.endpoint(self._settings.profile(each.name))
                 each.arn = sts.caller_arn(endpoint, each.key)
-            removed = self._store(each) if each.state != SAME else 0
-        except (AwsError, ItemDamaged, ProfileError) as error:
+            removed = self._store(each, outdated) if each.state != SAME else 0
+        except KeystoreLocked:
+            raise
+        except (AwsError, KeystoreError, ProfileError) as error:
             self._settings.talk.error(f"import: {each.shown_name} is left as it is: {error.message}", error.hint)
             return False
         whose = f", {each.arn}" if each.arn else ""
@@ -186,10 +192,11 @@ class Import:
             self._tell(f"Deleted {removed} existing sessions.\n")
         return True
 
-    def _store(self, each: Candidate) -> int:
+    def _store(self, each: Candidate, outdated: list[str]) -> int:
         """Store a key in place of the one that is there; returns how many sessions of that were removed."""
         store = self._settings.vault()
-        outdated = lineage.sessions_of_key(self._settings, each.name)
+        if not look_again(vault.Vault(store.keystore), each):
+            return 0
         store.store_key(each.name, each.key)
         if not is_same(vault.Vault(store.keystore).key(each.name), each.key):
             raise ItemDamaged(each.name, f"the key was stored in {self._location()}, and reads as something else")
@@ -199,9 +206,9 @@ class Import:
 
     # Cleaning up
 
-    def _clean(self, stored: list[Candidate]) -> None:
-        """Offer to remove the lines of keys that are in the keystore, which was seen."""
-        path = self._source.path
+    def _clean(self, stored: list[Candidate]) -> bool:
+        """Offer to remove the lines of keys that are in the keystore, which was seen; tells whether that went well."""
+        path, is_clean = self._source.path, True
         for each in stored:
             if each.found.stays:
                 self._settings.talk.warn(f"{path}:{each.found.line} stays: {each.found.stays}")
@@ -210,73 +217,46 @@ class Import:
             if not plaintext_file.is_changeable(path):
                 self._settings.talk.warn(f"{path} is not a file whose lines could be removed")
             elif self._agreed(f"Remove the lines of {_these(len(lines))} from {path}? (y|N) "):
-                self._remove(lines)
-        self._tell_what_is_next(stored)
+                try:
+                    self._remove(lines)
+                except StrongroomError as error:
+                    self._settings.talk.error(f"import: {error.message}", error.hint)
+                    is_clean = False
+        import_advice.tell(self._settings, self._source, stored)
+        return is_clean
 
     def _remove(self, lines: list[Candidate]) -> None:
         path = self._source.path
-        self.copy = self._arguments.text("backup") or self._copy_wanted()
-        if self.copy:
-            plaintext_file.keep_copy(self._settings, path, self.copy)
-            self._tell(f"{path} as it was is in {self.copy}, encrypted: `age -d` opens it.\n")
-        gone = {each.profile for each in plaintext_file.remove(self._settings, path, [each.found for each in lines])}
+        try:
+            copy = self._arguments.text("backup") or self._copy_wanted()
+        except PromptDismissed:
+            return  # whoever does not want to be asked that has not said that it can go without a copy either
+        if copy:
+            plaintext_file.keep_copy(self._settings, path, copy)
+            self.copy = copy
+            self._tell(f"{path} as it was is in {copy}, encrypted: `age -d` opens it.\n")
+        gone, left = plaintext_file.remove(self._settings, path, [each.found for each in lines])
         for each in lines:
-            each.is_gone = each.found.profile in gone
+            # What is neither there nor was removed here was removed by somebody else.
+            each.is_gone = each.found.profile in gone or each.found.profile not in left
             if not each.is_gone:
                 self._settings.talk.warn(f"the key of {each.shown_name} in {path} was changed meanwhile: left alone")
         if gone:
             self._tell(f"Removed the lines of {len(gone)} {'key' if len(gone) == 1 else 'keys'} from {path}.\n")
 
     def _copy_wanted(self) -> str:
-        """Where a copy of the file should go, as the human says; empty for none."""
+        """Where a copy of the file should go, as the human says; empty for none.
+
+        Raises:
+            PromptDismissed: The human says neither.
+        """
         if self._arguments.on("yes"):
             return ""
-        try:
-            told = prompt.ask("A file for an encrypted copy of it as it is (leave this blank for none): ", echo="plain")
-        except PromptDismissed:
-            return ""
-        copy = self._settings.expand(told)
+        told = prompt.ask("A file for an encrypted copy of it as it is (leave this blank for none): ", echo="plain")
+        copy = self._settings.expand(told.strip())
         if copy:
             backup_file.check(copy, is_replaced=False)
         return copy
-
-    # What is next
-
-    def _tell_what_is_next(self, stored: list[Candidate]) -> None:
-        """Who else reads these profiles, and that copies of the keys may exist."""
-        say, program, path = self._settings.talk.say, self._settings.talk.program, self._source.path
-        for each in stored:
-            if not each.is_gone:
-                say(f"the key of {each.shown_name} is still in {path}, where every program of yours can read it")
-            elif each.found.section:
-                self._tell_who_reads(each)
-        if stored:
-            commands = ", ".join(f"`{program} rotate {each.shown_name}`" for each in stored)
-            say(f"copies may exist, in backups for example: {commands} makes them worthless")
-
-    def _tell_who_reads(self, each: Candidate) -> None:
-        say, program, config = self._settings.talk.say, self._settings.talk.program, self._settings.config_path
-        others = self._depending(each.found.profile)
-        through = f", nor by {', '.join(others)}, with source_profile = {each.found.profile}" if others else ""
-        say(
-            f"the AWS CLI and SDKs find no key by profile {each.found.profile} any more{through}: run them by "
-            f"`{program} exec {each.shown_name}`, or add to [{section_name(each.found.profile)}] of {config}: "
-            f"credential_process = {program} export --format=json {each.shown_name}"
-        )
-        section = ini.Document(self._source.text).section(each.found.section)
-        rest = [key for key in section.entries if not key.startswith("aws_")] if section else []
-        if rest and self._source.path != config:
-            say(f"{', '.join(rest)} of {each.found.profile} in {self._source.path}: {program} reads such from {config}")
-
-    def _depending(self, name: str) -> list[str]:
-        """Profiles that have this one as their source, in either file."""
-        found = []
-        for document in (self._settings.document(), ini.Document(self._source.text)):
-            for section in map(document.section, document.names()):
-                source = section.entries.get("source_profile") if section else None
-                if section and source and source.value == name:
-                    found.append(section.name.removeprefix("profile "))
-        return sorted(set(found) - {name})
 
 
 def _these(number: int) -> str:

@@ -7,6 +7,8 @@ from strongroom.errors import StrongroomError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from strongroom.cli.settings import Settings
 
 
@@ -17,13 +19,21 @@ def sessions_of_profile(settings: Settings, name: str) -> list[str]:
 
 def sessions_of_key(settings: Settings, name: str) -> list[str]:
     """The stored sessions that were made from the key of profile *name*, by whichever profile."""
-    vault = settings.vault()
-    stored = {*vault.credentials(), name}
+    return sessions_of_keys(settings, [name]).get(name, [])
+
+
+def sessions_of_keys(settings: Settings, names: Iterable[str]) -> dict[str, list[str]]:
+    """For each of these profiles from whose key sessions were made: those. The config is read once for all of them."""
+    vault, wanted = settings.vault(), set(names)
+    stored = {*vault.credentials(), *wanted}
     masters: dict[str, str] = {}
+    found: dict[str, list[str]] = {}
     for session in vault.sessions():
         if session.profile not in masters:
             masters[session.profile] = _master(settings, session.profile, stored)
-    return [session.key for session in vault.sessions() if masters[session.profile] == name]
+        if masters[session.profile] in wanted:
+            found.setdefault(masters[session.profile], []).append(session.key)
+    return found
 
 
 def forget_narrowed(settings: Settings, *, profile: str | None = None, master: str | None = None) -> int:

@@ -26,14 +26,14 @@ def is_changeable(path: str) -> bool:
         return False
 
 
-def remove(settings: Settings, path: str, keys: Iterable[Found]) -> list[Found]:
+def remove(settings: Settings, path: str, keys: Iterable[Found]) -> tuple[set[str], set[str]]:
     """Take the lines of these keys out, and leave each other byte as it is.
 
     The file is replaced at once, under a lock; its mode and owner stay, and a symbolic link to it goes on pointing at
     it. Keys that are not there any more as they were found are left out.
 
     Returns:
-        Those whose lines are gone.
+        The profiles whose keys were removed, and those that have a key there now.
 
     Raises:
         ConfigError: The file cannot be read or written; it is as it was.
@@ -43,13 +43,14 @@ def remove(settings: Settings, path: str, keys: Iterable[Found]) -> list[Found]:
     real = os.path.realpath(path)
     with lock.hold(settings.lock_directory(), f"credentials {real}", command=settings.command):
         data, text = import_sources.read_file(real)
+        there = import_sources.find(text, path)
         found = [
             each
-            for each in import_sources.find(text, path)
+            for each in there
             if each.credentials is not None and not each.stays and each.credentials == wanted.get(each.profile)
         ]
         if not found:
-            return []
+            return set(), {each.profile for each in there}
         if not plaintext.leaves_the_rest(text, found):
             raise ConfigError(f"without these lines, the rest of {path} would mean something else", "edit it by hand")
         try:
@@ -58,7 +59,8 @@ def remove(settings: Settings, path: str, keys: Iterable[Found]) -> list[Found]:
             raise ConfigError(
                 f"cannot write {path}: {(error.strerror or str(error)).lower()}", "it is as it was; edit it by hand"
             ) from error
-    return found
+    gone = {each.profile for each in found}
+    return gone, {each.profile for each in there if each not in found}
 
 
 def keep_copy(settings: Settings, path: str, copy: str) -> None:
