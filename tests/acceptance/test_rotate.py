@@ -12,7 +12,7 @@ import time
 import pytest
 
 from fakes.cloud import Call
-from harness import crash
+from harness.crash import crashing
 from harness.home import ADM, CODE, M, Result, key_id
 from strongroom.aws import client
 from strongroom.rotation import Rotation, owner
@@ -644,20 +644,17 @@ MOST_STEPS = 250
 
 @needs_fork
 @pytest.mark.parametrize("resume", [["rotate", "--resume", "--yes"], ["rotate", "jon", "--yes"]], ids=" ".join)
-def test_stopped_dead_at_each_step(plain, cloud, monkeypatch, resume):
+def test_stopped_dead_at_each_step(plain, cloud, resume):
     """SIGKILL before each write, rename and call: what is stored works, and one more run ends with one key, stored.
 
     Only a run that died before its first note, or after its last, leaves nothing to resume; a plain run begins anew.
     """
-    monkeypatch.setattr(crash, "DRIVER", crash.DRIVER.replace(
-        "from strongroom.cli import add,", "import time; time.sleep = lambda seconds: None\nfrom strongroom.cli import rotate, add,"
-    ))  # fmt: skip
     saved = plain.path.parent / "saved"
     shutil.copytree(plain.path, saved, symlinks=True)
     # Each of the two runs takes every second step: the seconds count, and both together take all.
     first = 1 if "--resume" in resume else 2
     deaths = set()
-    with crash.crashing(plain) as run:
+    with crashing(plain, first="import time; time.sleep = lambda seconds: None") as run:
         for at in range(first, MOST_STEPS, 2):
             shutil.rmtree(plain.path)
             shutil.copytree(saved, plain.path, symlinks=True)

@@ -13,6 +13,7 @@ from harness.home import decode
 # Everything that changes a file or a directory, and what talks to AWS.
 DRIVER = """\
 import json, os, signal, sys
+exec(sys.argv[2])
 import botocore.httpsession, botocore.session, tempfile
 from strongroom.cli import (
     add, backup, clear, export, importing, migrate_backend, passwd, remove, reset, restore, world
@@ -73,16 +74,17 @@ for line in sys.stdin:
 
 
 @contextlib.contextmanager
-def crashing(home, env=None, prelude=""):
+def crashing(home, env=None, prelude="", first=""):
     """Yields ``run(at, torn, *argv)``, which returns (exit status, what it was about to do, or "done").
 
     Args:
         env: Variables on top of the home's.
-        prelude: What the process does first, such as putting somebody there who answers questions.
+        prelude: What the process does before its runs, such as putting somebody there who answers questions.
+        first: What it does before it imports anything.
     """
     environ = {name: value for name, value in home._environ(env).items() if not name.startswith("COVERAGE_")}
     process = subprocess.Popen(
-        [sys.executable, "-c", DRIVER, prelude], env=environ, cwd=home.work, start_new_session=True,
+        [sys.executable, "-c", DRIVER, prelude, first], env=environ, cwd=home.work, start_new_session=True,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE,
     )  # fmt: skip
 
