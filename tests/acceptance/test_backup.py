@@ -306,13 +306,37 @@ def test_of_one_profile(vault, key, path):
 
 
 def test_to_another_store(vault, key, path):
-    """By its name, which must be one."""
+    """By its name, which must be one, and its place; how to use it is said."""
     assert vault.call("backup", "-r", key[1], path).status == 0
-    env = {"AWS_VAULT_BACKEND": "", "AWS_VAULT_FILE_DIR": str(vault.path / "there")}
-    assert vault.call("restore", "-y", "-i", key[0], "--to", "file", path, env=env).status == 0
-    assert len(os.listdir(vault.path / "there")) == 3
-    message = refused(vault.call("restore", "-y", "-i", key[0], "--to", "nowhere", path))
-    assert message == "restore: no keystore is called 'nowhere'"
+    there = vault.path / "there"
+    result = vault.call("restore", "-y", "-i", key[0], "--to", f"file:{there}", path)
+    assert (result.status, len(os.listdir(there))) == (0, 3)
+    assert f"to use it from now on: AWS_VAULT_FILE_DIR={there}; " in result.stderr
+    result = vault.call("restore", "-y", "-i", key[0], "--to", "file", path, env={"AWS_VAULT_FILE_DIR": str(there)})
+    assert result.stdout.endswith("There is nothing to restore.\n")
+    message = refused(vault.call("restore", "-y", "-i", key[0], "--to", "nowhere", path), status=2)
+    assert message.startswith("restore: --to: must be one of wincred, ")
+
+
+def test_what_changes_while_the_human_is_asked(vault, key, path, monkeypatch):
+    """Is left alone, for nobody agreed to replace that: no copy of it is kept."""
+    from strongroom import prompt
+
+    assert vault.call("backup", "-r", key[1], path).status == 0
+    vault.put_key("jon", "AKIAOTHER")
+    vault.call("remove", "-f", "team/dev 100%")
+
+    def confirm(_):
+        vault.put_key("jon", "AKIANEWER")
+        vault.put_key("team/dev 100%", "AKIANEW")
+        return True
+
+    monkeypatch.setattr(prompt, "confirm", confirm)
+    result = vault.call("restore", "-i", key[0], path)
+    assert (result.status, result.stdout.splitlines()[-1]) == (1, "Restored 0 of 2 items.")
+    assert result.stderr.count("was changed meanwhile: left alone\n") == 2
+    found = {name: item["AccessKeyID"] for name, item in vault.items().items() if not name.startswith("sts.")}
+    assert found == {"jon": "AKIANEWER", "team/dev 100%": "AKIANEW"}
 
 
 def test_to_another_kind_of_store(vault, key, path):

@@ -13,7 +13,7 @@ from harness import items
 from harness.home import PASSPHRASE, M, Result, key_id
 from harness.identities import age_identity
 from strongroom import lock
-from strongroom.cli import migrate_backend
+from strongroom.cli import migrate_backend, moving
 from strongroom.errors import KeystoreError
 from strongroom.keystore import Item
 from strongroom.keystore.file import FileKeystore
@@ -189,7 +189,14 @@ def test_a_full_destination(pair, monkeypatch):
             raise KeystoreError("no space left on device")
 
         patch.setattr(FileKeystore, "set", refuse)
-        assert pair.call("--delete-source").status == 1
+        patch.setattr(moving, "FAILURES_IN_A_ROW", 2)
+        result = pair.call("--delete-source")
+    assert result == Result(
+        1,
+        "Migrating ci... failed: no space left on device\nMigrating jon... failed: no space left on device\n"
+        "The run stopped here; jon was kept in the source.\n",
+        "strongroom: error: migrate-backend: no space left on device\n",
+    )
     assert pair.call("--delete-source").status == 0
     assert (pair.home.item_names(), sorted(pair.there())) == ([], ["ci", "jon"])
 
@@ -205,6 +212,39 @@ def test_a_damaged_item(pair):
         "\nMigrating jon... copied, verified, deleted source\n" + summary(copied=1, deleted=1, failed=1)
     )
     assert pair.home.item_names() == ["ci"]
+
+
+def test_an_item_that_the_destination_refuses(pair, monkeypatch):
+    """Is named and kept, and the others are copied: it may be its name, or its size."""
+    real = FileKeystore.set
+
+    def picky(store, item):
+        if item.key == "ci":
+            raise KeystoreError("cannot store item 'ci': it is too long")
+        real(store, item)
+
+    monkeypatch.setattr(FileKeystore, "set", picky)
+    result = pair.call("--delete-source")
+    assert (result.status, result.stdout) == (
+        1,
+        "Migrating ci... failed: cannot store item 'ci': it is too long\n"
+        "Migrating jon... copied, verified, deleted source\n" + summary(copied=1, deleted=1, failed=1),
+    )
+    assert pair.home.item_names() == ["ci"]
+
+
+def test_an_item_that_is_stored_there_meanwhile(pair, monkeypatch):
+    """Is not overwritten: while a passphrase is asked for, another program may store a key."""
+    real = FileKeystore.get
+
+    def get(store, key):
+        if store.location == pair.a and key == "jon":
+            pair.put("jon")
+        return real(store, key)
+
+    monkeypatch.setattr(FileKeystore, "get", get)
+    assert "Migrating jon... skipped, already exists in destination\n" in pair.call().stdout
+    assert pair.there()["jon"]["AccessKeyID"] == "AKIAOTHEROTHEROTHER2"
 
 
 def test_an_interrupted_run_is_completed(pair):
@@ -283,7 +323,7 @@ def test_one_store_under_two_names_that_nobody_can_tell(pair, monkeypatch):
 
 def test_a_key_that_is_being_rotated(pair, monkeypatch):
     """Is not touched; and one whose rotation stopped half-way is not taken from where it would be completed."""
-    monkeypatch.setattr(migrate_backend.lock, "WAIT_SECONDS", 0)
+    monkeypatch.setattr(lock, "WAIT_SECONDS", 0)
     with lock.hold(str(pair.home.path / "run" / "strongroom"), f"rotation of {key_id('ci')}", command="rotate ci"):
         result = pair.call()
     assert (result.status, pair.there()) == (1, {})

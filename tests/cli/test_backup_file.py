@@ -1,6 +1,7 @@
 """Where a backup is read and written; the rest is in tests/acceptance/test_backup.py."""
 
 import os
+import os
 import sys
 from types import SimpleNamespace
 
@@ -48,3 +49,29 @@ def test_a_path_through_a_file(tmp_path):
     with pytest.raises(BackupError) as caught:
         backup_file.check(path, is_replaced=True)
     assert caught.value.message == f"cannot write {path}: not a directory"
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+def test_a_directory_that_is_not_writable(tmp_path, monkeypatch, is_there):
+    """The same: a file that is replaced is a new one, too."""
+    path = tmp_path / "vault.age"
+    if is_there:
+        path.write_bytes(b"age-encryption.org/v1\n")
+    monkeypatch.setattr(backup_file.os, "access", lambda *_: False)
+    with pytest.raises(BackupError) as caught:
+        backup_file.check(str(path), is_replaced=True)
+    assert caught.value.message == f"cannot write {path}: {os.path.realpath(tmp_path)} is not writable"
+
+
+def test_an_older_file_that_cannot_be_read(tmp_path, monkeypatch):
+    """Nobody knows whether it is a backup."""
+    path = tmp_path / "vault.age"
+    path.write_bytes(b"")
+
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(backup_file, "open", refuse, raising=False)
+    with pytest.raises(BackupError) as caught:
+        backup_file.check(str(path), is_replaced=True)
+    assert caught.value.message == f"cannot read what is in {path}: permission denied"

@@ -1,7 +1,7 @@
 """A vault that survives its laptop: all items of a store in one encrypted file, and out of it into any store.
 
-`collect` reads a store into an `Archive`, `compare` says what putting one back would change, `put` does it. What an
-archive looks like is in `strongroom.backup.archive`, how it is encrypted in `strongroom.backup.envelope`.
+`collect` reads a store into an `Archive`, `compare` says what putting one back would change, `carry_out` does it.
+What an archive looks like is in `strongroom.backup.archive`, how it is encrypted in `strongroom.backup.envelope`.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ __all__ = [
     "BackupError",
     "Change",
     "Entry",
+    "carry_out",
     "collect",
     "compare",
     "is_lasting",
@@ -140,20 +141,40 @@ def compare(entries: Iterable[Entry], collections: Mapping[str, Keystore]) -> It
     """
     there = {name: keystore.listing() for name, keystore in collections.items()}
     for entry in sorted(entries, key=lambda entry: entry.modified or 0.0):
-        key = entry.item.key
-        if key not in there[entry.collection]:
-            yield Change(entry, NEW)
-            continue
-        try:
-            present = collections[entry.collection].get(key)
-        except ItemNotFound:
-            yield Change(entry, NEW)
-        except ItemDamaged:
-            yield Change(entry, UNREADABLE)
-        else:
-            # Not every store keeps labels; the data is what is used.
-            is_same = hmac.compare_digest(present.data, entry.item.data)
-            yield Change(entry, SAME) if is_same else Change(entry, DIFFERENT, present)
+        is_there = entry.item.key in there[entry.collection]
+        yield _compared(entry, collections) if is_there else Change(entry, NEW)
+
+
+def _compared(entry: Entry, collections: Mapping[str, Keystore]) -> Change:
+    try:
+        present = collections[entry.collection].get(entry.item.key)
+    except ItemNotFound:
+        return Change(entry, NEW)
+    except ItemDamaged:
+        return Change(entry, UNREADABLE)
+    # Not every store keeps labels; the data is what is used.
+    is_same = hmac.compare_digest(present.data, entry.item.data)
+    return Change(entry, SAME) if is_same else Change(entry, DIFFERENT, present)
+
+
+def carry_out(change: Change, collections: Mapping[str, Keystore]) -> None:
+    """Put back one item, unless what is there is not what `compare` saw: a human may have been asked since.
+
+    Raises:
+        KeystoreError: It cannot be stored; an older one is intact.
+        BackupError: Something else is there now; or the store took it and does not give it back.
+    """
+    entry, now = change.entry, _compared(change.entry, collections)
+    seen, there = (each.present.data if each.present else b"" for each in (change, now))
+    if now.state == SAME:
+        return
+    if now.state != change.state or not hmac.compare_digest(seen, there):
+        place = collections[entry.collection].location
+        raise BackupError(
+            f"item {entry.item.key!r} in {place} was changed meanwhile: left alone",
+            "run this again, to see what is there",
+        )
+    put(entry, collections)
 
 
 def put(entry: Entry, collections: Mapping[str, Keystore]) -> None:

@@ -140,11 +140,13 @@ def check(path: str, *, is_replaced: bool) -> None:
     Raises:
         BackupError: It may not.
     """
+    directory = os.path.dirname(os.path.realpath(path))
     try:
         status = os.stat(path)
     except FileNotFoundError:
-        if not os.path.isdir(os.path.dirname(os.path.abspath(path))):
+        if not os.path.isdir(directory):
             raise BackupError(f"cannot write {path}: its directory does not exist") from None
+        _refuse_closed(path, directory)
         return
     except OSError as error:
         raise BackupError(f"cannot write {path}: {(error.strerror or str(error)).lower()}") from error
@@ -152,9 +154,20 @@ def check(path: str, *, is_replaced: bool) -> None:
         raise BackupError(f"cannot write {path}: it is there, and is not a file")
     if not is_replaced:
         raise BackupError(f"{path} is there already", "name another file, or replace it with --force")
-    with open(path, "rb") as file:
-        if not envelope.is_sealed(file.read(len(envelope.ARMOUR))):
-            raise BackupError(f"{path} is there, and is no backup", "name another file")
+    try:
+        with open(path, "rb") as file:
+            head = file.read(len(envelope.ARMOUR))
+    except OSError as error:
+        raise BackupError(f"cannot read what is in {path}: {(error.strerror or str(error)).lower()}") from error
+    if not envelope.is_sealed(head):
+        raise BackupError(f"{path} is there, and is no backup", "name another file")
+    _refuse_closed(path, directory)
+
+
+def _refuse_closed(path: str, directory: str) -> None:
+    """Refuse a directory in which no file can be made: a file that is replaced is a new one."""
+    if not os.access(directory, os.W_OK | os.X_OK):
+        raise BackupError(f"cannot write {path}: {directory} is not writable", "name a file elsewhere")
 
 
 def write(path: str, content: bytes) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from typing import TYPE_CHECKING
 
@@ -51,9 +52,15 @@ class Place:
         """Whether both are one and the same store."""
         return (self.name, self._real()) == (other.name, other._real())
 
-    def _real(self) -> str:
-        is_path = self.setting and SETTINGS[self.setting].is_path
-        return os.path.realpath(self.value) if is_path and self.value else self.value
+    def _real(self) -> object:
+        """What is equal for two ways to one place: links, mounts, and names that the file system takes for one."""
+        if not (self.value and self.setting and SETTINGS[self.setting].is_path):
+            return self.value
+        try:
+            status = os.stat(self.value)
+        except OSError:
+            return os.path.realpath(self.value)
+        return status.st_dev, status.st_ino
 
     def open(self, settings: Settings) -> Keystore:
         """Open it.
@@ -63,6 +70,19 @@ class Place:
             KeystoreError: Something is wrong with it.
         """
         return settings.store(self.name, {self.setting: self.value} if self.setting else None)
+
+    def tell_how_to_use(self, settings: Settings) -> None:
+        """Say how this store becomes the one in use, if it is not."""
+        wanted = {"backend": self.name} | ({self.setting: self.value} if self.setting else {})
+        changes = []
+        for key, value in wanted.items():
+            if settings.expand(str(settings.get(key))) != value:
+                variable = settings.origin(key)
+                is_variable = variable.isupper() and os.sep not in variable
+                changes.append(f"{variable}={value}" if is_variable else f"{key} = {json.dumps(value)}")
+        if changes:
+            what = " and ".join(changes)
+            settings.talk.say(f"to use it from now on: {what}; {settings.settings_path()} is for settings")
 
 
 def read(settings: Settings, text: str, flag: str) -> Place:

@@ -7,8 +7,20 @@ import time
 from typing import TYPE_CHECKING
 
 from strongroom import prompt, vault
-from strongroom.backup import DIFFERENT, MAIN, NEW, SAME, UNREADABLE, Archive, BackupError, Entry, compare, owner, put
-from strongroom.cli import backup_file, lineage
+from strongroom.backup import (
+    DIFFERENT,
+    MAIN,
+    NEW,
+    SAME,
+    UNREADABLE,
+    Archive,
+    BackupError,
+    Entry,
+    carry_out,
+    compare,
+    owner,
+)
+from strongroom.cli import backup_file, lineage, places
 from strongroom.cli.flags import Flag
 from strongroom.cli.terminal import answer
 from strongroom.credentials import show_time
@@ -28,11 +40,12 @@ if TYPE_CHECKING:
     from strongroom.backup import Change
     from strongroom.cli.backup_file import Opened
     from strongroom.cli.flags import Arguments
+    from strongroom.cli.places import Place
     from strongroom.cli.settings import Settings
     from strongroom.keystore import Keystore
 
 FLAGS = (
-    Flag("to", "the keystore to put them into, instead of the one in use", value="NAME"),
+    Flag("to", "the keystore to put them into, instead of the one in use", value="STORE"),
     Flag("only", "this profile's key and sessions only; may be repeated", value="PROFILE", many=True),
     Flag("identity", "what opens FILE: an SSH key, or a file of age-keygen", value="FILE", short="i"),
     Flag("dry-run", "show what would change, and change nothing"),
@@ -56,9 +69,10 @@ def run(arguments: Arguments, settings: Settings) -> int:
     path = arguments.words[0]
     if not path:
         raise UsageError("required argument 'file' not provided")
+    place = _place(arguments, settings)
     backup = backup_file.read(settings, path)
     entries = _wanted(arguments, backup.archive)
-    keystore = _target(arguments, settings)
+    keystore = place.open(settings) if place else settings.vault().keystore
     collections = backup_file.collections(keystore)
     changes = list(compare(entries, collections))
     for warning in keystore.warnings:
@@ -76,11 +90,27 @@ def run(arguments: Arguments, settings: Settings) -> int:
         return int(refused)
     if not arguments.on("yes") and not _confirmed(len(to_do), keystore.location):
         return 0
-    _keep_copy(settings, backup, to_do, arguments.text("to") or str(settings.get("backend")), keystore.location)
-    if not arguments.text("to"):
+    store = place.name if place else str(settings.get("backend")) or settings.chosen
+    _keep_copy(settings, backup, to_do, store, keystore.location)
+    if place is None:
         _forget_sessions(settings, changes)
     failed = _put(settings, to_do, collections)
+    if place is not None:
+        place.tell_how_to_use(settings)
     return int(refused or failed)
+
+
+def _place(arguments: Arguments, settings: Settings) -> Place | None:
+    """The keystore that is named; None if none is, or the one in use.
+
+    Raises:
+        UsageError: There is no such store.
+    """
+    text, in_use = arguments.text("to"), str(settings.get("backend"))
+    place = places.read(settings, text, "--to") if text else None
+    if place is None or not in_use:
+        return place
+    return None if place.is_same(places.read(settings, in_use, "backend")) else place
 
 
 def _wanted(arguments: Arguments, archive: Archive) -> list[Entry]:
@@ -100,11 +130,6 @@ def _wanted(arguments: Arguments, archive: Archive) -> list[Entry]:
                 str(name), f"nothing of profile {name!r} is in the backup", known=dict.fromkeys(known)
             )
     return [entry for owned_by, entry in owned if owned_by in names]
-
-
-def _target(arguments: Arguments, settings: Settings) -> Keystore:
-    name = arguments.text("to")
-    return settings.store(name) if name else settings.vault().keystore
 
 
 # Showing
@@ -200,7 +225,7 @@ def _put(settings: Settings, changes: list[Change], collections: Mapping[str, Ke
     try:
         for change in changes:
             try:
-                put(change.entry, collections)
+                carry_out(change, collections)
                 done += 1
             except KeystoreLocked:
                 raise
