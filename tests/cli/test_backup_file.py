@@ -1,7 +1,6 @@
 """Where a backup is read and written; the rest is in tests/acceptance/test_backup.py."""
 
 import os
-import os
 import sys
 from types import SimpleNamespace
 
