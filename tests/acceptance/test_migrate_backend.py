@@ -327,7 +327,7 @@ def test_a_key_that_is_being_rotated(pair, monkeypatch):
     with lock.hold(str(pair.home.path / "run" / "strongroom"), f"rotation of {key_id('ci')}", command="rotate ci"):
         result = pair.call()
     assert (result.status, pair.there()) == (1, {})
-    message = f"the key of ci is being rotated by process {os.getpid()}"
+    message = f"the key of ci is being changed by process {os.getpid()} (rotate ci)"
     assert result.stderr == f"strongroom: error: migrate-backend: {message}\nstrongroom: hint: wait for it\n"
     items.write(str(pair.home.path / "strongroom"), "rotation:jon", {}, PASSPHRASE)
     result = pair.call("--delete-source")
@@ -350,6 +350,8 @@ def test_what_to_set_for_another_kind_of_store(pair):
     argv = ["migrate-backend", "--from", f"file:{pair.a}", "--to", f"file:{pair.b}"]
     result = pair.home.call(*argv, "--backend", "age", env=env)
     assert f'to use it from now on: backend = "file" and file_dir = "{pair.b}"; ' in result.stderr
+    argv[-1] = f"file:{os.path.relpath(pair.b)}"
+    assert f'file_dir = "{pair.b}"; ' in pair.home.call(*argv, "--backend", "age", env=env).stderr
 
 
 def test_what_is_no_key_is_moved_all_the_same(pair):

@@ -206,4 +206,5 @@ def _alone(settings: Settings, name: Name, item: Item) -> contextlib.AbstractCon
     try:
         return lock.hold(settings.lock_directory(), f"rotation of {key_id}", command=settings.command, wait_seconds=0)
     except LockTimeout as error:
-        raise LockError(f"the key of {name} is being rotated by process {error.pid}", "wait for it") from error
+        command = f" ({error.command})" if error.command else ""
+        raise LockError(f"the key of {name} is being changed by process {error.pid}{command}", "wait for it") from error

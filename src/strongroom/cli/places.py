@@ -52,9 +52,13 @@ class Place:
         """Whether both are one and the same store."""
         return (self.name, self._real()) == (other.name, other._real())
 
+    @property
+    def _is_path(self) -> bool:
+        return bool(self.setting) and SETTINGS[self.setting].is_path
+
     def _real(self) -> object:
         """What is equal for two ways to one place: links, mounts, and names that the file system takes for one."""
-        if not (self.value and self.setting and SETTINGS[self.setting].is_path):
+        if not (self.value and self._is_path):
             return self.value
         try:
             status = os.stat(self.value)
@@ -79,7 +83,9 @@ class Place:
             if settings.expand(str(settings.get(key))) != value:
                 variable = settings.origin(key)
                 is_variable = variable.isupper() and os.sep not in variable
-                changes.append(f"{variable}={value}" if is_variable else f"{key} = {json.dumps(value)}")
+                # A relative path would be another place for a command that runs elsewhere.
+                shown = os.path.abspath(value) if value and SETTINGS[key].is_path else value
+                changes.append(f"{variable}={shown}" if is_variable else f"{key} = {json.dumps(shown)}")
         if changes:
             what = " and ".join(changes)
             settings.talk.say(f"to use it from now on: {what}; {settings.settings_path()} is for settings")
