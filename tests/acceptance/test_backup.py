@@ -391,6 +391,16 @@ def test_an_item_that_cannot_be_stored(vault, key, path, monkeypatch):
     result = vault.call("restore", "-y", "-i", key[0], path)
     assert (result.status, result.stdout.splitlines()[-1]) == (1, "Restored 2 of 3 items.")
     assert result.stderr == "strongroom: error: restore: cannot store item 'jon': it is too long\n"
+    shutil.rmtree(vault.keys)
+    shutil.rmtree(vault.path / "strongroom")
+
+    def refuse(_, item):
+        raise KeystoreError("no space left on device")
+
+    monkeypatch.setattr(FileKeystore, "set", refuse)
+    result = vault.call("restore", "-y", "-i", key[0], path)
+    assert (result.status, result.stdout.splitlines()[-1]) == (1, "Restored 0 of 4 items.")
+    assert result.stderr == "strongroom: error: restore: no space left on device\n" * 3
 
 
 def test_a_yes(vault, key, path, monkeypatch):

@@ -11,7 +11,7 @@ from harness import age, items
 from harness.home import ACCOUNT, PASSPHRASE, M, Result, key_id
 from strongroom import prompt
 from strongroom.backup import envelope
-from strongroom.cli import passphrase, plaintext_file
+from strongroom.cli import importing, passphrase, plaintext_file
 from strongroom.errors import KeystoreError, PromptDismissed, PromptUnavailable
 from strongroom.keystore import Item
 from strongroom.keystore.file import FileKeystore
@@ -425,22 +425,24 @@ def test_a_copy_that_reads_differently(home, path, monkeypatch):
 
 
 def test_a_full_store(home, path, monkeypatch):
-    """The file is as it was; a key that is stored all the same is removed from it."""
+    """The file is as it was; a key that is stored all the same is removed from it. What takes none is not asked for ever."""
 
     def refuse(*_):
         raise KeystoreError("no space left on device")
 
     real = FileKeystore.set
     monkeypatch.setattr(FileKeystore, "set", refuse)
-    assert home.call("import", "--yes").status == 1
-    assert path.read_text() == FILE
+    monkeypatch.setattr(importing, "FAILURES_IN_A_ROW", 1)
+    result = home.call("import", "--yes")
+    message = error("jon is left as it is, and so is every key after it: no space left on device")
+    assert (result.status, result.stderr, path.read_text()) == (1, message, FILE)
+    monkeypatch.setattr(importing, "FAILURES_IN_A_ROW", 2)
     monkeypatch.setattr(FileKeystore, "set", lambda store, item: (real if item.key == "ci" else refuse)(store, item))
     result = home.call("import", "--yes", "--json")
     assert result.status == 1
     assert [each["imported"] for each in result.json()["keys"]] == [False, False, True]
-    assert path.read_text() == FILE.replace(
-        "aws_access_key_id=AKIAXXXXXXXXXXXXXXCI\naws_secret_access_key=secret+of/ci\n", ""
-    )
+    lines = "aws_access_key_id=AKIAXXXXXXXXXXXXXXCI\naws_secret_access_key=secret+of/ci\n"
+    assert path.read_text() == FILE.replace(lines, "")
 
 
 # A copy of the file

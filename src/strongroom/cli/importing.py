@@ -16,10 +16,12 @@ from strongroom.aws import sts
 from strongroom.cli import backup_file, import_advice, import_sources, lineage, plaintext_file, retrieval
 from strongroom.cli.flags import Flag
 from strongroom.cli.import_candidates import DIFFERENT, NEW, SAME, TOLD, UNREADABLE, candidates, is_same, look_again
+from strongroom.cli.moving import FAILURES_IN_A_ROW
 from strongroom.cli.terminal import answer
 from strongroom.credentials import go_json
 from strongroom.errors import (
     AwsError,
+    AwsRefused,
     ItemDamaged,
     KeystoreError,
     KeystoreLocked,
@@ -118,6 +120,8 @@ class Import:
         # The answer is JSON, if that is wanted: then all else is talk.
         self._tell: Callable[[str], None] = settings.talk.show if arguments.on("json") else answer
         self.copy = ""
+        # How many keys in a row could not be taken.
+        self._failures = 0
 
     def do(self) -> bool:
         """Show, ask, store, clean up; tells whether something failed."""
@@ -132,7 +136,7 @@ class Import:
             return False
         there = [each for each in self._candidates if each in to_do or each.state == SAME]
         outdated = lineage.sessions_of_keys(self._settings, [each.name for each in to_do])
-        done = [each for each in there if self._import(each, outdated.get(each.name, []))]
+        done = [each for each in there if self._goes_on() and self._import(each, outdated.get(each.name, []))]
         if to_do:
             retrieval.warn_of_store(self._settings)
         is_clean = True
@@ -171,6 +175,10 @@ class Import:
 
     # Storing
 
+    def _goes_on(self) -> bool:
+        """Whether it makes sense to try the next key: a full disk takes none, and no network proves none."""
+        return self._failures < FAILURES_IN_A_ROW
+
     def _import(self, each: Candidate, outdated: list[str]) -> bool:
         """Prove a key if that is wanted, and have it in the keystore; tells whether that went well."""
         try:
@@ -181,8 +189,11 @@ class Import:
         except KeystoreLocked:
             raise
         except (AwsError, KeystoreError, ProfileError) as error:
-            self._settings.talk.error(f"import: {each.shown_name} is left as it is: {error.message}", error.hint)
+            self._failures = 0 if isinstance(error, AwsRefused) else self._failures + 1
+            rest = "" if self._goes_on() else ", and so is every key after it"
+            self._settings.talk.error(f"import: {each.shown_name} is left as it is{rest}: {error.message}", error.hint)
             return False
+        self._failures = 0
         whose = f", {each.arn}" if each.arn else ""
         if each.is_stored:
             self._tell(f"Imported {each.shown_name} ({each.shown_id}){whose}.\n")

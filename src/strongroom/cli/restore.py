@@ -22,6 +22,7 @@ from strongroom.backup import (
 )
 from strongroom.cli import backup_file, lineage, places
 from strongroom.cli.flags import Flag
+from strongroom.cli.moving import FAILURES_IN_A_ROW
 from strongroom.cli.terminal import answer
 from strongroom.credentials import show_time
 from strongroom.errors import (
@@ -221,17 +222,20 @@ def _forget_sessions(settings: Settings, changes: list[Change]) -> None:
 
 def _put(settings: Settings, changes: list[Change], collections: Mapping[str, Keystore]) -> bool:
     """Put items back; tell whether one could not be."""
-    done = failed = 0
+    done = failed = in_a_row = 0
     try:
         for change in changes:
             try:
                 carry_out(change, collections)
-                done += 1
+                done, in_a_row = done + 1, 0
             except KeystoreLocked:
                 raise
             except (KeystoreError, BackupError) as error:
                 settings.talk.error(f"restore: {error.message}", error.hint)
                 failed += 1
+                in_a_row = in_a_row + 1 if isinstance(error, KeystoreError) else 0
+                if in_a_row == FAILURES_IN_A_ROW:
+                    break  # a full disk takes none of the others either
     finally:
         if done:
             settings.remember_store()
