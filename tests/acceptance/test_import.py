@@ -316,6 +316,15 @@ def test_a_link(home, path):
     assert real.read_text() == CLEAN
 
 
+def test_a_hard_link(home, path):
+    """Leads to the lines as they were, and it is said."""
+    other = path.parent / "other"
+    os.link(path, other)
+    message = f"warning: {path} has another name, a hard link, and there the lines are still to be read\n"
+    assert message in home.call("import", "--yes").stderr
+    assert (path.read_text(), other.read_text()) == (CLEAN, FILE)
+
+
 def test_a_file_that_changes_meanwhile(home, path, answers, monkeypatch):
     """What was written meanwhile stays; a key that is another now is left alone."""
     changed = FILE.replace("secret+of/ci", "new+secret") + "[new]\nregion = x\n"

@@ -246,6 +246,7 @@ class Import:
             plaintext_file.keep_copy(self._settings, path, copy)
             self.copy = copy
             self._tell(f"{path} as it was is in {copy}, encrypted: `age -d` opens it.\n")
+        has_other_names = plaintext_file.has_other_names(path)
         gone, left = plaintext_file.remove(self._settings, path, [each.found for each in lines])
         for each in lines:
             # What is neither there nor was removed here was removed by somebody else.
@@ -254,6 +255,10 @@ class Import:
                 self._settings.talk.warn(f"the key of {each.shown_name} in {path} was changed meanwhile: left alone")
         if gone:
             self._tell(f"Removed the lines of {len(gone)} {'key' if len(gone) == 1 else 'keys'} from {path}.\n")
+            if has_other_names:
+                self._settings.talk.warn(
+                    f"{path} has another name, a hard link, and there the lines are still to be read"
+                )
 
     def _copy_wanted(self) -> str:
         """Where a copy of the file should go, as the human says; empty for none.

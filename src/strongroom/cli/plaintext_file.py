@@ -26,6 +26,14 @@ def is_changeable(path: str) -> bool:
         return False
 
 
+def has_other_names(path: str) -> bool:
+    """Whether there are hard links to the file, which go on leading to what it held before it is replaced."""
+    try:
+        return os.stat(path).st_nlink > 1
+    except OSError:
+        return False
+
+
 def remove(settings: Settings, path: str, keys: Iterable[Found]) -> tuple[set[str], set[str]]:
     """Take the lines of these keys out, and leave each other byte as it is.
 
