@@ -137,7 +137,8 @@ with concurrent.futures.ThreadPoolExecutor(50) as pool:
     cloud.delay(AR, 0.2)
     command = served("-s", "jon", command=python(program))
     assert command.first == "1\n"
-    assert command.end() == (0, "", "")
+    warning = "strongroom: warning: allowed_roles of profile 'jon': 'x' fits no role's ARN\n"
+    assert command.end() == (0, "", warning)
     assert cloud.calls == [Call(GST, 3600, M), Call(AR, 3600, None, "session", RO)]
 
 
@@ -266,6 +267,7 @@ for line in sys.stdin:
         (["--ec2-server", "--lazy"], "Can't use --lazy with --ec2-server"),
         (["--token-file"], "--token-file needs --ecs-server"),
         (["--ec2-server", "--allow-role", "x"], "--allow-role needs --ecs-server"),
+        (["--server", "--allow-role", "*"], "--allow-role: '*' fits no role's ARN"),
         (["--server", "--unprivileged"], "--unprivileged needs --ec2-server"),
         (["--imdsv1"], "--imdsv1 needs --ec2-server"),
         (["--any-process"], "--any-process needs --ecs-server or --ec2-server"),

@@ -8,6 +8,10 @@ import pytest
 
 from strongroom.cli import service_units
 
+PASSPHRASE = (
+    "strongroom: warning: the file keystore wants its passphrase, which is not written into the service: "
+    "that begins only where somebody can be asked, or AWS_VAULT_FILE_PASSPHRASE is set for all services\n"
+)
 ODD = 'a "b" $HOME %h \\'
 
 
@@ -27,10 +31,11 @@ def verified(path, home):
 
 def test_a_unit(c1):
     """Is written where systemd looks, for the user alone, with what systemd takes without a word."""
+    c1.put_key(ODD)
     result = c1.call("serve", "install", "--kind=systemd", "jon", ODD, "--region=eu-west-1", "-d", "2h", "-t", "123456")
     path = c1.path / "xdg-config" / "systemd" / "user" / "strongroom.service"
     assert (result.status, result.stdout) == (0, f"{path}\n")
-    assert result.stderr == (
+    assert result.stderr == PASSPHRASE + (
         "strongroom: next: systemctl --user daemon-reload\n"
         "strongroom: next: systemctl --user enable --now strongroom.service\n"
     )
@@ -54,7 +59,7 @@ def test_again(c1):
     path.write_text("[Unit]\n")
     result = c1.call(*words, "jon")
     assert (result.status, result.stdout) == (1, "")
-    assert result.stderr == (
+    assert result.stderr == PASSPHRASE + (
         f"strongroom: error: serve: {path} is there, and not ours\nstrongroom: hint: move it away, or use --stdout\n"
     )
     assert path.read_text() == "[Unit]\n"
@@ -62,6 +67,7 @@ def test_again(c1):
 
 def test_a_job(c1):
     """A property list with the same command line; its log is for the user alone."""
+    c1.put_key(ODD)
     result = c1.call("serve", "install", "--kind=launchd", "jon", ODD, "--lazy")
     path = c1.path / "Library" / "LaunchAgents" / "strongroom.serve.plist"
     assert (result.status, result.stdout) == (0, f"{path}\n")
@@ -81,9 +87,16 @@ def test_to_look_at(c1, kind):
     result = c1.call("serve", "install", f"--kind={kind}", "--stdout", "jon")
     assert result.status == 0
     assert service_units.MARK in result.stdout
-    assert result.stderr == ""
+    assert result.stderr == PASSPHRASE
     assert not (c1.path / "xdg-config").exists()
     assert not (c1.path / "Library").exists()
+
+
+def test_a_profile_that_there_is_not(c1):
+    """Is no service that would be begun for ever."""
+    result = c1.call("serve", "install", "--stdout", "--kind=systemd", "nosuch")
+    assert (result.status, result.stdout) == (1, "")
+    assert "profile 'nosuch' not found" in result.stderr
 
 
 def test_other_systems(c1, monkeypatch):

@@ -74,11 +74,14 @@ def test_every_refusal_has_a_kind():
     for lines, kind in (
         ([b"Via: x", b"Origin: y", b"Host: z"], "forwarded"),
         ([b"Origin: y", b"Host: z"], "origin"),
+        ([b"Sec-Fetch-Site: cross-site", b"Host: a:1"], "origin"),
         ([b"Host: z"], "host"),
         ([], "host"),
     ):
         assert guard.refusal(asking(*lines), TCP).kind == kind
     assert guard.refusal(asking(b"Host: a:1"), TCP) is None
+    # No page's: somebody has typed the address, or it is a program that has taken much over from browsers.
+    assert guard.refusal(asking(b"Host: a:1", b"Sec-Fetch-Site: none", b"Sec-Fetch-Mode: cors"), TCP) is None
     assert guard.refusal(asking(b"Host: a:1", target=b"http://b/"), TCP).kind == "host"
 
 

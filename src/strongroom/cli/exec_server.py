@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from strongroom import prompt
 from strongroom.cli import environment, private_file, resources, retrieval, shadows, token_file
-from strongroom.cli.renewal import Passphrases, Source, SparingTalk
+from strongroom.cli.renewal import Passphrases, Source, SparingTalk, check_roles
 from strongroom.endpoints.ec2 import Ec2
 from strongroom.endpoints.ecs import Ecs, Entry
 from strongroom.endpoints.guard import hosts_of
@@ -70,6 +70,7 @@ def check(arguments: Arguments) -> bool:
                 raise UsageError(f"--{flag} needs {meant}")
     if arguments.on("any-process") and not (ecs or ec2):
         raise UsageError("--any-process needs --ecs-server or --ec2-server")
+    check_roles(arguments)
     if ec2 and arguments.on("lazy"):
         raise UsageError(
             "Can't use --lazy with --ec2-server", "SDKs wait half a second for instance metadata: too short for a login"
@@ -118,6 +119,8 @@ def run(arguments: Arguments, settings: Settings, command: Callable[[], list[str
         StrongroomError: Any of the tree; the command has not been started then.
     """
     settings.talk = SparingTalk(settings.talk)
+    if arguments.on("profile-env"):
+        settings.talk.warn("--profile-env: the command is told of the server, and of no profile")
     source = Source(settings, retrieval.profile_name(settings), Passphrases())
     if arguments.on("lazy"):
         if source.needs_browser():
@@ -203,8 +206,7 @@ def _scope(arguments: Arguments, settings: Settings) -> Scope | None:
 @contextlib.contextmanager
 def _ecs(arguments: Arguments, settings: Settings, source: Source, slot: Slot, scope: Scope | None) -> Iterator[Door]:
     token = secrets.token_urlsafe(TOKEN_BYTES)
-    allowed = (*arguments.texts("allow-role"), *source.profile.allowed_roles)
-    entry = Entry(slot, token, assume=source.assume, allowed_roles=allowed)
+    entry = Entry(slot, token, assume=source.assume, allowed_roles=source.allowed_roles())
 
     def learn(source: Source) -> None:
         entry.role_arn, entry.account_id = source.role_arn, source.account_id

@@ -12,8 +12,9 @@ from strongroom.cli import retrieval
 from strongroom.cli.flags import Arguments
 from strongroom.cli.settings import Settings
 from strongroom.cli.terminal import Talk
+from strongroom.endpoints.roles import fits_none
 from strongroom.endpoints.slot import LEAST_LEFT_SECONDS
-from strongroom.errors import AwsError
+from strongroom.errors import AwsError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -24,6 +25,20 @@ if TYPE_CHECKING:
 
 # The code of the command line is good once.
 _ONLY_AT_FIRST = frozenset({"mfa-token"})
+
+
+def check_roles(arguments: Arguments) -> None:
+    """Refuse what would allow no role.
+
+    Raises:
+        UsageError: ``--allow-role`` says something that fits none.
+    """
+    for pattern in arguments.texts("allow-role"):
+        if fits_none(pattern):
+            raise UsageError(
+                f"--allow-role: {pattern!r} fits no role's ARN",
+                "such as arn:aws:iam::111111111111:role/deploy-*; a star stands for no colon",
+            )
 
 
 class Passphrases:
@@ -200,6 +215,12 @@ class Source:
     def opened_by(self) -> Collection[str]:
         """The variables whose values opened the keystore."""
         return self._fresh.opened_by
+
+    def allowed_roles(self) -> tuple[str, ...]:
+        """Patterns of the roles that may be assumed: the command line's and the profile's."""
+        for pattern in filter(fits_none, self.profile.allowed_roles):
+            self.settings.talk.warn(f"allowed_roles of profile {self.profile.name!r}: {pattern!r} fits no role's ARN")
+        return (*self.settings.arguments.texts("allow-role"), *self.profile.allowed_roles)
 
     def warn_of_store(self) -> None:
         """Say what was noticed about the keystore."""

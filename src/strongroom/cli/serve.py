@@ -104,7 +104,12 @@ def _start(arguments: Arguments, settings: Settings) -> int:
 
 
 def _names(settings: Settings) -> list[str]:
-    """The profiles that are named, each once."""
+    """The profiles that are named, each once.
+
+    Raises:
+        UsageError: None is, or a flag would allow roles of a kind that there is not.
+    """
+    import_module("strongroom.cli.renewal").check_roles(settings.arguments)
     for name in settings.arguments.words:
         retrieval.refuse_bytes(name)
     return list(dict.fromkeys(settings.arguments.words)) or [retrieval.profile_name(settings)]

@@ -12,8 +12,9 @@ import re
 import sys
 from typing import TYPE_CHECKING
 
-from strongroom.cli import detaching, private_file
+from strongroom.cli import detaching, private_file, retrieval
 from strongroom.cli.setting import SETTINGS
+from strongroom.cli.standing import is_opened_by_hand
 from strongroom.cli.standing_files import Files
 from strongroom.cli.terminal import answer
 from strongroom.errors import StrongroomError, UsageError
@@ -41,15 +42,22 @@ def install(arguments: Arguments, settings: Settings, names: Collection[str]) ->
     It gets credentials when somebody asks for them: when it begins, nobody may be there to be asked.
 
     Raises:
-        StrongroomError: The file cannot be written, or is somebody else's.
+        StrongroomError: A profile is unknown; the file cannot be written, or is somebody else's.
         UsageError: There is no such thing on this system.
     """
+    for name in names:
+        retrieval.refuse_unknown(settings, settings.profile(name))
     kind = arguments.text("kind") or {"linux": "systemd", "darwin": "launchd"}.get(sys.platform, "")
     if not kind:
         raise UsageError(f"no service is known for {sys.platform}", "--kind says which, --stdout prints it")
     words = detaching.words(arguments, names, _NOT_PASSED_ON)
     words.insert(words.index("--"), "--lazy")
     variables = _variables(settings)
+    if is_opened_by_hand(settings):
+        settings.talk.warn(
+            "the file keystore wants its passphrase, which is not written into the service: "
+            "that begins only where somebody can be asked, or AWS_VAULT_FILE_PASSPHRASE is set for all services"
+        )
     log = Files(settings).log
     content = systemd_unit(words, names, variables) if kind == "systemd" else launchd_job(words, variables, log)
     if arguments.on("stdout"):
@@ -116,6 +124,9 @@ def systemd_unit(words: Collection[str], names: Collection[str], variables: dict
         f"# {MARK}",
         "[Unit]",
         f"Description=AWS credentials of {profiles}",
+        # What cannot begin now will not a hundred times more.
+        "StartLimitIntervalSec=300",
+        "StartLimitBurst=5",
         "",
         "[Service]",
         "Type=notify",

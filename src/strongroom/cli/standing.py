@@ -83,7 +83,7 @@ def start(arguments: Arguments, settings: Settings, names: list[str]) -> int:
         stack.callback(lambda: pool.shutdown(wait=False, cancel_futures=True))
         program = Program(settings, files, talk, is_detached=arguments.on(detaching.FLAG))
         for name, source in sources.items():
-            program.add(source, state.tokens[name], arguments.texts("allow-role"), pool, firsts.get(name))
+            program.add(source, state.tokens[name], pool, firsts.get(name))
         if place is not None:
             where = listening[1].getsockname()[:2]
             talk.warn(f"--listen: whoever reaches {_shown(where)} and knows a token gets credentials")
@@ -133,7 +133,8 @@ def _tell_who_can_be_asked(arguments: Arguments, settings: Settings, sources: Ma
     why = _nobody(settings)
     if not why:
         return
-    if arguments.on("lazy") and _wants_passphrase(settings):
+    is_told = "AWS_VAULT_FILE_PASSPHRASE" in settings.inherited
+    if arguments.on("lazy") and not is_told and is_opened_by_hand(settings):
         raise StrongroomError(
             f"the file keystore wants its passphrase, and nobody can be asked for it: {why}",
             "leave out --lazy and start it in a terminal, set AWS_VAULT_FILE_PASSPHRASE, or use another keystore",
@@ -166,11 +167,10 @@ def _nobody(settings: Settings) -> str:
     return ""
 
 
-def _wants_passphrase(settings: Settings) -> bool:
+def is_opened_by_hand(settings: Settings) -> bool:
     """Whether the keystore is one that a human opens, and not a program of its own."""
     settings.vault()
-    stores = {str(settings.get("backend")) or settings.chosen, str(settings.get("session_backend"))}
-    return "file" in stores and "AWS_VAULT_FILE_PASSPHRASE" not in settings.inherited
+    return "file" in {str(settings.get("backend")) or settings.chosen, str(settings.get("session_backend"))}
 
 
 def _bind(
@@ -251,19 +251,11 @@ class Program:
         self.entries: dict[str, Entry] = {}
         self._firsts: list[tuple[Slot, Credentials]] = []
 
-    def add(
-        self,
-        source: Source,
-        token: str,
-        allowed_roles: tuple[str, ...],
-        pool: ThreadPoolExecutor,
-        first: Credentials | None,
-    ) -> None:
+    def add(self, source: Source, token: str, pool: ThreadPoolExecutor, first: Credentials | None) -> None:
         """Serve a profile."""
         name = source.profile.name
         slot = Slot(name, source, pool=pool, log=self.talk.say, renewed=self.talk.debug)
-        allowed = (*allowed_roles, *source.profile.allowed_roles)
-        entry = self.entries[name] = Entry(slot, token, assume=source.assume, allowed_roles=allowed)
+        entry = self.entries[name] = Entry(slot, token, assume=source.assume, allowed_roles=source.allowed_roles())
 
         def learn(source: Source) -> None:
             entry.role_arn, entry.account_id = source.role_arn, source.account_id

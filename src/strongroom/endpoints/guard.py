@@ -26,6 +26,10 @@ FORWARDED = {
     b"x-real-ip": "X-Real-IP",
 }
 
+# What browsers say of a request that they make for a page, also where they leave out its origin, as for a picture:
+# https://www.w3.org/TR/fetch-metadata/#sec-fetch-site-header
+PAGES = frozenset({b"cross-site", b"same-site", b"same-origin"})
+
 LOOPBACK = ("127.0.0.0/8", "::1/128")
 # A client of this address on the same machine has it as its own address too.
 METADATA = "169.254.169.254/32"
@@ -135,6 +139,8 @@ class Guard:
         if b"origin" in headers:
             origin = _shown(headers[b"origin"])
             return self._refuse(Refusal("origin", f"it was sent by a web page of {origin}"), peer)
+        if headers.get(b"sec-fetch-site") in PAGES:
+            return self._refuse(Refusal("origin", "it was sent by a web page"), peer)
         if peer.listener == "tcp":
             authorities = request.authorities
             # A page can have its own name point to this machine; the name then gives it away.

@@ -24,11 +24,18 @@ MOST_ROLES = 100
 # Partition, account, path and name. AWS has the same lengths: 512 for a path, 64 for a name.
 _ARN = re.compile(r"arn:aws(?:-[a-z]+)*:iam::([0-9]{12}):role/(?:[!-~]{1,511}/)?[A-Za-z0-9_+=,.@-]{1,64}")
 
+_COLONS = 5
+
 
 def account_of(role_arn: str) -> str | None:
     """The number of the account that a role is in; None for what is no role's ARN."""
     match = _ARN.fullmatch(role_arn)
     return match[1] if match else None
+
+
+def fits_none(pattern: str) -> bool:
+    """Whether no role's ARN can fit a pattern: it has five colons, and nothing in a pattern stands for one."""
+    return pattern.count(":") < _COLONS
 
 
 class Roles:
