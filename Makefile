@@ -7,6 +7,8 @@ BIN := .venv/bin
 # (scripts/environment makes the directory.)
 export TMPDIR := $(CURDIR)/.tmp
 export NO_MKDOCS_2_WARNING := 1
+# Without compiled modules every program that a test or the demo starts compiles its own, and every worker all tests.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo test lint bench docs environment clean
 .NOTPARALLEL:
@@ -24,7 +26,10 @@ demo: environment
 
 # A short name for the temporary files: paths of sockets may have 107 bytes.
 # Coverage is reported inside pytest's own run, so that the last line is pytest's; below the limit the run fails.
+# Before that the tests are compiled, once and by two processes; otherwise each of the four workers compiles them all.
 test: environment
+	@$(BIN)/pytest --collect-only --no-cov -qq tests/acceptance >/dev/null 2>&1 & \
+	  $(BIN)/pytest --collect-only --no-cov -qq --ignore=tests/acceptance >/dev/null 2>&1; wait
 	@$(BIN)/pytest -n 4 --cov --basetemp=$(TMPDIR)/t
 
 lint: environment
