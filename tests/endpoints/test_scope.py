@@ -287,6 +287,31 @@ def test_thousands_of_descriptors(server):
     assert server.verdict() == ""
 
 
+MANY = """
+import socket, sys
+kept = [socket.create_connection(("127.0.0.1", int(sys.argv[1]))) for _ in range(51)]
+print("connected", flush=True)
+sys.stdin.read()
+"""
+
+
+@LINUX
+def test_many_connections_at_once(server, monkeypatch):
+    """Of one process, which is looked at for the first and once for all others; a second later anew."""
+    server.client(program=MANY)
+    assert server.verdict() == ""
+    looks = []
+    sockets = scope.processes.sockets
+    monkeypatch.setattr(scope.processes, "sockets", lambda *words: looks.append(1) or sockets(*words))
+    assert [server.verdict() for _ in range(40)] == [""] * 40
+    assert len(looks) == 1
+    server.judge._finder._clock = lambda: 1e12
+    assert server.verdict() == ""
+    assert len(looks) == 2
+    with socket.create_connection(server.listener.getsockname()):
+        assert [server.verdict() for _ in range(10)] == [""] * 9 + [STRANGER]
+
+
 TWICE = CLIENT.replace("sys.stdin.read()", "sys.stdin.readline()\n" + CLIENT)
 
 

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+# What the link of a descriptor begins with.
+_SOCKET = "socket:["
+
 
 def descendants(root: int, proc: str = "/proc") -> list[int]:
     """The processes below *root*, without itself: its children, theirs, and so on.
@@ -100,16 +103,29 @@ def has_socket(pid: int, inode: int, proc: str = "/proc") -> bool:
     Raises:
         PermissionError: It does not let itself be looked at: another user's, or one that holds secrets.
     """
-    wanted = f"socket:[{inode}]"
+    return f"{_SOCKET}{inode}]" in _open_files(pid, proc)
+
+
+def sockets(pid: int, proc: str = "/proc") -> frozenset[int]:
+    """The numbers of all sockets that a process has open.
+
+    Raises:
+        PermissionError: As `has_socket`.
+    """
+    return frozenset(int(target[len(_SOCKET) : -1]) for target in _open_files(pid, proc) if target.startswith(_SOCKET))
+
+
+def _open_files(pid: int, proc: str) -> Iterator[str]:
     try:
         directory = os.open(os.path.join(proc, str(pid), "fd"), os.O_RDONLY | os.O_DIRECTORY)
     except (FileNotFoundError, ProcessLookupError):
-        return False
+        return
     try:
         # By the directory's descriptor a link is read in half the time.
-        return any(_target(name, directory) == wanted for name in os.listdir(directory))
+        for name in os.listdir(directory):
+            yield _target(name, directory)
     except (FileNotFoundError, ProcessLookupError):
-        return False
+        return
     finally:
         os.close(directory)
 

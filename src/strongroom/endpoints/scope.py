@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from typing import TYPE_CHECKING, Protocol
 
 from strongroom.endpoints import processes, sock_diag, tcp_table
@@ -25,6 +26,8 @@ _PR_SET_CHILD_SUBREAPER = 36
 # again, and as long as processes come and go, but not for ever.
 _LOOKS = 2
 _MOST_LOOKS = 5
+# For so long it is not asked anew which sockets a process has.
+_FRESH_SECONDS = 1.0
 # Of processes that may be the client.
 _SHOWN = 3
 
@@ -135,6 +138,9 @@ class _Linux:
         self._uid = uid
         self._is_proven = False
         self._last = 0
+        self._sockets: frozenset[int] = frozenset()
+        self._fresh_until = 0.0
+        self._clock = time.monotonic
 
     def refusal(self, root: int, local: Address, remote: Address) -> str:
         owner = self._owner(local, remote)
@@ -167,20 +173,25 @@ class _Linux:
             for pid in below:
                 try:
                     if processes.has_socket(pid, inode, self._proc):
-                        self._last = pid
+                        self._last, self._sockets = pid, frozenset()
                         return None
                 except PermissionError:
                     hidden.append(pid)
         return hidden
 
     def _has_last(self, root: int, inode: int) -> bool:
-        """Whether it is the process that was here last: many ask again and again, and hundreds may be below us."""
+        """Whether it is the process that was here last: many ask again and again, and hundreds may be below us.
+
+        One that connects a thousand times at once is looked at some times, not a thousand.
+        """
         try:
-            return (
-                self._last > 0
-                and processes.is_below(self._last, root, self._proc)
-                and processes.has_socket(self._last, inode, self._proc)
-            )
+            if self._last <= 0 or not processes.is_below(self._last, root, self._proc):
+                return False
+            # A socket's number is nobody else's as long as there is that socket, so what was just seen holds.
+            if inode not in self._sockets or self._clock() >= self._fresh_until:
+                self._sockets = processes.sockets(self._last, self._proc)
+                self._fresh_until = self._clock() + _FRESH_SECONDS
+            return inode in self._sockets
         except PermissionError:
             return False
 
