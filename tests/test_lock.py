@@ -114,6 +114,18 @@ def test_pauses_grow_up_to_a_limit(hold):
     assert caught.value.hint == "answer its question, wait for it, or end it"
 
 
+def test_whoever_waits_for_long_is_told_for_whom(hold):
+    """Once, and only after a while; a record that cannot be read names nobody."""
+    hold(command="exec jon")
+    told = []
+    with pytest.raises(LockTimeout):
+        hold(wait_seconds=2.9, waiting=told.append)
+    assert told == []
+    with pytest.raises(LockTimeout):
+        hold(wait_seconds=9, waiting=told.append)
+    assert told == [f"waiting for process {os.getpid()} (exec jon), which is busy with 'jon'"]
+
+
 def test_the_lock_comes_when_the_holder_is_done(hold):
     """Whoever waited goes on."""
     first = hold()

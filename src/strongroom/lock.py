@@ -46,6 +46,8 @@ T = TypeVar("T")
 
 # How long to wait by default: a human finds a phone and types a code.
 WAIT_SECONDS = 120.0
+# After how long whoever waits is told for whom; most have what they want before they wonder.
+TELL_SECONDS = 3.0
 # Between two looks: short at first, because most holders need only a moment, and never so long that it is felt.
 FIRST_PAUSE_SECONDS = 0.005
 LONGEST_PAUSE_SECONDS = 0.05
@@ -121,6 +123,7 @@ def hold(
     scope: str = "",
     wait_seconds: float = WAIT_SECONDS,
     ready: Callable[[], T | None] = lambda: None,
+    waiting: Callable[[str], object] = lambda _: None,
     pause: Callable[[float], None] = time.sleep,
     now: Callable[[], float] = time.monotonic,
 ) -> Lock[T]:
@@ -134,6 +137,7 @@ def hold(
         wait_seconds: How long to wait; 0 tries once.
         ready: Looks for the result. Called while waiting, and once more with the lock in hand; the first value that is
             not None ends the wait. What it raises ends the wait too.
+        waiting: Told once who is waited for, if that takes longer than `TELL_SECONDS`.
         pause: How to wait, seconds.
         now: The clock that `wait_seconds` is measured by.
 
@@ -147,6 +151,7 @@ def hold(
     held = False
     try:
         deadline, step = now() + wait_seconds, FIRST_PAUSE_SECONDS
+        tell_at: float | None = now() + TELL_SECONDS
         while not (held := _try(descriptor, path)):
             record = _read(descriptor)
             if record is not None:
@@ -157,6 +162,9 @@ def hold(
                 return Lock(None, {}, value=value)
             if (left := deadline - now()) <= 0:
                 raise _timeout(name, record or {}, wait_seconds)
+            if tell_at is not None and now() >= tell_at:
+                waiting(f"waiting for {_holder(record or {})[2]}, which is busy with {name!r}")
+                tell_at = None
             pause(min(step, left))
             step = min(step * PAUSE_GROWTH, LONGEST_PAUSE_SECONDS)
         record = _read(descriptor) or {}
@@ -175,12 +183,17 @@ def hold(
 
 
 def _timeout(name: str, record: Mapping[str, Any], wait_seconds: float) -> LockTimeout:
-    pid, command = record.get("pid"), record.get("command")
-    if type(pid) is not int or not isinstance(command, str):
-        pid, command = 0, ""
-    who = f"process {pid} ({command})" if pid else "another process"
+    pid, command, who = _holder(record)
     message = f"{who} has been busy with {name!r} for more than {wait_seconds:g} seconds"
     return LockTimeout(pid, command, message, "answer its question, wait for it, or end it")
+
+
+def _holder(record: Mapping[str, Any]) -> tuple[int, str, str]:
+    """Pid and command of who has a lock, 0 and empty if that cannot be told; and both in words."""
+    pid, command = record.get("pid"), record.get("command")
+    if type(pid) is not int or not pid or not isinstance(command, str):
+        return 0, "", "another process"
+    return pid, command, f"process {pid} ({command})"
 
 
 # The file

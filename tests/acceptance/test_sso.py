@@ -14,7 +14,7 @@ from fakes.cloud import Call
 from fakes.identity_center import START_URL
 from fakes.signin import Signin
 from harness import items
-from harness.home import ACCOUNT, PASSPHRASE, RO, shown_time
+from harness.home import ACCOUNT, PASSPHRASE, RO, Result, shown_time
 from strongroom.cli import signing_in
 
 OTHER_URL = "https://other.example/start"
@@ -93,6 +93,7 @@ def human(monkeypatch):
 
     monkeypatch.setattr(signing_in.SigningIn, "tell", telling)
     monkeypatch.setattr(signing_in.SigningIn, "sleep", sleep)
+    monkeypatch.setattr(signing_in.SigningIn, "why_unheard", lambda _self: "")
     monkeypatch.setattr(signing_in, "CONTROLLING_TERMINAL", "/nonexistent/tty")
     return person
 
@@ -229,6 +230,19 @@ def test_the_link_at_the_terminal(remote, center, human, monkeypatch, tmp_path):
     monkeypatch.setattr(signing_in, "CONTROLLING_TERMINAL", str(terminal))
     result = remote.call("export", "--format=json", "dev")
     assert terminal.read_text() == result.stderr
+
+
+def test_nobody_would_see_the_link(remote, center, monkeypatch):  # noqa: F811
+    """Where neither a terminal nor a browser is, as under an SDK on a server, that is said instead of waiting."""
+    monkeypatch.setattr(signing_in, "CONTROLLING_TERMINAL", "/nonexistent/tty")
+    result = remote.call("export", "--format=json", "dev")
+    assert result == Result(1, "", (
+        f"strongroom: error: export: to sign in to {START_URL} somebody has to open a link (this is a session over SSH), "
+        "and nobody would see it: there is no terminal here\n"
+        "strongroom: hint: run it in a terminal once; with --no-browser the link is printed on standard error all the "
+        "same\n"
+    ))  # fmt: skip
+    assert center.asked == []
 
 
 # Staying signed in.

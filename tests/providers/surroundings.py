@@ -35,6 +35,9 @@ class World:
     def tell(self, message):
         self.told.append(message)
 
+    def waiting(self, message):
+        self.told.append(message)
+
     def warn(self, message):
         self.warned.append(message)
 

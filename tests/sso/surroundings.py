@@ -22,6 +22,7 @@ class World:
         self.own = OwnItems(MemoryKeystore())
         self.tokens = {}
         self.told, self.warned, self.waited = [], [], []
+        self.unheard = ""  # why nobody would see what we say
         self.opened = 0  # how often a token was read
         self.human, self.comes_after = None, 0  # with another device, after we have waited so many times
 
@@ -35,6 +36,12 @@ class World:
             self.human.open(self.told[-1].split(", open ")[1].split(" in any")[0])
 
     def tell(self, message):
+        self.told.append(message)
+
+    def why_unheard(self):
+        return self.unheard
+
+    def waiting(self, message):
         self.told.append(message)
 
     def warn(self, message):

@@ -4,7 +4,7 @@ from fakes.browser import Browser
 from fakes.identity_center import START_URL
 from sso.surroundings import NoBrowser, World, profile
 from strongroom.aws import sso
-from strongroom.errors import AwsRefused, AwsUnreachable, PromptDismissed, PromptFailed
+from strongroom.errors import AwsRefused, AwsUnreachable, PromptDismissed, PromptFailed, PromptUnavailable
 from strongroom.sso import device
 from strongroom.sso.session import Session
 
@@ -32,7 +32,8 @@ def elsewhere(world):
 
 
 def test_with_a_browser_here(center, world, sign_in):
-    """It is opened at the page that has the code already; the human compares."""
+    """It is opened at the page that has the code already; the human compares, or has nobody who shows the code."""
+    world.unheard = "there is no terminal here"
     granted = sign_in()
     assert granted.access_token in center.access
     assert (granted.lasts_seconds, granted.refresh_token) == (28_800, "")
@@ -104,6 +105,20 @@ def test_the_human_does_not_come(center, world, sign_in, told_by):
         sign_in("why not")
     assert caught.value.message == f"nobody signed in to {START_URL} within 10m0s"
     assert len(world.waited) == (0 if told_by == "the server" else 9)
+
+
+@pytest.mark.parametrize("reason", ["why not", ""])
+def test_nobody_would_see_the_link(center, world, sign_in, reason):
+    """It says so at once, rather than wait for a human who knows of nothing."""
+    world.unheard = "there is no terminal here"
+    world.browser = NoBrowser()
+    with pytest.raises(PromptUnavailable) as caught:
+        sign_in(reason)
+    assert caught.value.message == (
+        f"to sign in to {START_URL} somebody has to open a link ({reason or 'no browser could be opened here'}), "
+        "and nobody would see it: there is no terminal here"
+    )
+    assert center.count("CreateToken") == 0
 
 
 def test_the_network_goes_and_comes_back(center, world, sign_in, elsewhere):

@@ -47,6 +47,12 @@ STARTER = textwrap.dedent(
             if " in any browser" in message:
                 self.open_url(message.split(", open ")[1].split(" in any")[0])
 
+        def why_unheard(self):
+            return ""
+
+        def waiting(self, message):
+            pass
+
         def warn(self, message):
             os.write(2, b"warned\\n")
 

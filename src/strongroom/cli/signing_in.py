@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import shutil
 import sys
 import time
@@ -14,7 +15,7 @@ from strongroom.sso import reach
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Any
+    from typing import IO, Any
 
     from strongroom.cli.settings import Settings
     from strongroom.profiles import Profile
@@ -42,10 +43,14 @@ class SigningIn:
         self.wants_device = self._why_no_browser()
 
     def _why_no_browser(self) -> str:
-        for flag in ("no-browser", "stdout"):
-            if self._settings.arguments.on(flag):
-                return f"--{flag} was given"
+        flag = self._flag()
+        if flag:
+            return f"--{flag} was given"
         return reach.why_not(self._settings.inherited, platform=sys.platform, find=shutil.which)
+
+    def _flag(self) -> str:
+        """The flag that asks for a link instead of a browser, if one does."""
+        return next((flag for flag in ("no-browser", "stdout") if self._settings.arguments.on(flag)), "")
 
     def now(self) -> float:
         """The time, epoch seconds."""
@@ -61,12 +66,35 @@ class SigningIn:
         An SDK that runs us shows nobody what we say, and without the link there is no signing in.
         """
         self._settings.talk.say(message)
-        if sys.platform == "win32" or self._settings.terminal_is_taken:
+        if self._settings.talk.is_seen:
             return
-        if sys.stderr is not None and sys.stderr.isatty():
-            return
-        with contextlib.suppress(OSError), open(CONTROLLING_TERMINAL, "w", encoding="utf-8") as terminal:
+        with contextlib.suppress(OSError), self._terminal() as terminal:
             terminal.write(f"{self._settings.talk.program}: {message}\n")
+
+    def why_unheard(self) -> str:
+        """Why nobody would see what we say; empty if somebody may, or if a flag asks for a link wherever it goes."""
+        if self._settings.talk.is_seen or self._flag():
+            return ""
+        try:
+            self._terminal().close()
+        except OSError:
+            return "there is no terminal here"
+        return ""
+
+    def _terminal(self) -> IO[str]:
+        """The controlling terminal, if it is ours to write to.
+
+        Raises:
+            OSError: It is not.
+        """
+        if sys.platform == "win32" or self._settings.terminal_is_taken:
+            raise OSError(errno.ENXIO, "no terminal of ours")
+        return open(CONTROLLING_TERMINAL, "w", encoding="utf-8")
+
+    def waiting(self, message: str) -> None:
+        """Say to whoever looks on why nothing happens for a while."""
+        if self._settings.talk.is_seen:
+            self._settings.talk.say(message)
 
     def warn(self, message: str) -> None:
         """Say that something is not as it should be, and that we go on."""

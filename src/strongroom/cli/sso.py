@@ -8,7 +8,6 @@ what it would add. Sections that are there are never changed or removed.
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Self
 
 from strongroom import profiles, prompt
@@ -273,7 +272,7 @@ class Progress:
     def __init__(self, settings: Settings) -> None:
         self._talk = settings.talk
         self._shown = ""
-        self._is_seen = sys.stderr is not None and sys.stderr.isatty()
+        self._is_seen = settings.talk.is_seen
 
     def __enter__(self) -> Self:
         return self

@@ -48,6 +48,11 @@ class Talk:
         self.command = ""
         self.debug_is_on = False
 
+    @property
+    def is_seen(self) -> bool:
+        """Whether somebody may look on: stderr is a terminal."""
+        return sys.stderr is not None and sys.stderr.isatty()
+
     def say(self, text: str) -> None:
         """Tell the human something."""
         _write(f"{self.program}: {_one_line(text)}\n")

@@ -76,6 +76,11 @@ class World:
         """Say something to the human."""
         self.settings.talk.say(message)
 
+    def waiting(self, message: str) -> None:
+        """Say to whoever looks on why nothing happens for a while."""
+        if self.settings.talk.is_seen:
+            self.settings.talk.say(message)
+
     def warn(self, message: str) -> None:
         """Say that something is not as it should be, and that we go on."""
         self.settings.talk.warn(message)

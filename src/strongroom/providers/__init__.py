@@ -57,6 +57,9 @@ if TYPE_CHECKING:
         def tell(self, message: str) -> None:
             """Say something to the human."""
 
+        def waiting(self, message: str) -> None:
+            """Say to whoever looks on why nothing happens for a while."""
+
         def warn(self, message: str) -> None:
             """Say that something is not as it should be, and that we go on."""
 

@@ -67,6 +67,7 @@ def once(step: Step, source: Credentials | None, vault: Vault, world: World, mas
             scope=_scope(step, world),
             wait_seconds=world.lock_wait_seconds,
             ready=look,
+            waiting=world.waiting,
         )
     except LockTimeout:
         raise

@@ -34,11 +34,17 @@ class SsoWorld(Protocol):
     def now(self) -> float:
         """The time, epoch seconds."""
 
+    def why_unheard(self) -> str:
+        """Why nobody would see what we say; empty if somebody may, or if it was asked for all the same."""
+
     def sleep(self, seconds: float) -> None:
         """Wait."""
 
     def tell(self, message: str) -> None:
         """Say something to the human."""
+
+    def waiting(self, message: str) -> None:
+        """Say to whoever looks on why nothing happens for a while."""
 
     def warn(self, message: str) -> None:
         """Say that something is not as it should be, and that we go on."""

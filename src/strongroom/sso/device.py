@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from strongroom.aws import sso
 from strongroom.aws.client import ATTEMPTS
 from strongroom.durations import show
-from strongroom.errors import AwsError, AwsRefused, PromptDismissed, PromptFailed
+from strongroom.errors import AwsError, AwsRefused, PromptDismissed, PromptFailed, PromptUnavailable
 from strongroom.sso import clients
 
 if TYPE_CHECKING:
@@ -30,8 +30,11 @@ def sign_in(oidc: sso.Oidc, session: Session, world: SsoWorld, reason: str) -> t
     Raises:
         PromptDismissed: The human declined.
         PromptFailed: The human did not come in time.
+        PromptUnavailable: No browser can be opened here, and nobody would see the link and the code.
         AwsError: A call failed.
     """
+    if reason:
+        _check_heard(session, world, reason)
     registration, authorization = _start(oidc, session, world)
     code = authorization.user_code
     if reason:
@@ -44,8 +47,19 @@ def sign_in(oidc: sso.Oidc, session: Session, world: SsoWorld, reason: str) -> t
             f"opening a browser to sign in to {session.start_url}: confirm only if it shows the code {code}; if none "
             f"opens, go to {authorization.complete_url}"
         )
-        world.open_url(authorization.complete_url)
+        if not world.open_url(authorization.complete_url):
+            _check_heard(session, world, "no browser could be opened here")
     return _poll(oidc, registration, authorization, session, world), registration
+
+
+def _check_heard(session: Session, world: SsoWorld, reason: str) -> None:
+    """See that somebody may see the link: who runs us may show nobody what we say, and would seem to hang."""
+    why = world.why_unheard()
+    if why:
+        raise PromptUnavailable(
+            f"to sign in to {session.start_url} somebody has to open a link ({reason}), and nobody would see it: {why}",
+            "run it in a terminal once; with --no-browser the link is printed on standard error all the same",
+        )
 
 
 def _start(oidc: sso.Oidc, session: Session, world: SsoWorld) -> tuple[sso.Registration, sso.Authorization]:

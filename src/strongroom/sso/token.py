@@ -115,6 +115,7 @@ def access_token(profile: Profile, world: SsoWorld, *, refused: str | None = Non
         ProfileIncomplete: The profile does not say where to sign in.
         PromptDismissed: The human declined.
         PromptFailed: The human did not come in time.
+        PromptUnavailable: Nobody can be asked to sign in here.
         AwsError: A call failed, here or in the process that got the token for all.
         LockTimeout: Another process took too long.
         KeystoreLocked: Wrong or no passphrase.
@@ -126,11 +127,13 @@ def access_token(profile: Profile, world: SsoWorld, *, refused: str | None = Non
     try:
         turn = lock.hold(
             world.lock_directory,
-            f"signing in to {session.start_url} {session.name}".rstrip(),
+            # Not by session: the access token is the same for all that have the start URL, and one window is enough.
+            f"signing in to {session.start_url} in {session.region}",
             command=world.command,
             scope=session.label(),
             wait_seconds=world.lock_wait_seconds if kept is None else 0,
             ready=_Look(session, world, refused, wants_fresh=kept is not None),
+            waiting=world.waiting,
         )
     except LockTimeout:
         if kept is None:
