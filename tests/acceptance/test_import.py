@@ -12,9 +12,11 @@ from harness.home import ACCOUNT, PASSPHRASE, M, Result, key_id
 from strongroom import prompt
 from strongroom.backup import envelope
 from strongroom.cli import importing, passphrase, plaintext_file
+from strongroom.cli.settings import Settings
 from strongroom.errors import KeystoreError, PromptDismissed, PromptUnavailable
 from strongroom.keystore import Item
 from strongroom.keystore.file import FileKeystore
+from strongroom.keystore.memory import MemoryKeystore
 
 FILE = """\
 # what I have
@@ -659,11 +661,41 @@ def test_aws_sso_cli(home, answers):
     )
 
 
+def test_aws_sso_cli_as_its_settings_say(home, monkeypatch):
+    """Not what it left elsewhere; and in the Secret Service under its own name."""
+    folder = home.path / ".aws-sso"
+    items.write(str(folder / "secure"), "aws-sso-cli-records", STATIC, "theirs")
+    (folder / "store.json").write_text("{}")
+    (folder / "config.yaml").write_text("SSOConfig:\n    x: {}\nSecureStore: file # not json\nJsonStore: '~/s.json'\n")
+    env = {"AWS_SSO_FILE_PASSWORD": "theirs"}
+    argv = ["import", "--dry-run", "--from", "aws-sso-cli"]
+    assert "jon    ****XJON    new" in home.call(*argv, env=env).stdout
+    (folder / "config.yaml").write_text("SecureStore: json\nJsonStore: '~/s.json'\n")
+    assert f"there is neither {home.path}/s.json nor " in home.call(*argv, env=env).stderr
+    (folder / "config.yaml").write_text('SecureStore: "secret-service"\n')
+    opened = []
+
+    def open_store(_settings, name, places=None):
+        opened.append((name, places))
+        found = MemoryKeystore()
+        found.set(Item("aws-sso-cli-records", json.dumps(STATIC).encode()))
+        return found
+
+    monkeypatch.setattr(Settings, "store", open_store)
+    assert "jon    ****XJON    new" in home.call(*argv, env=env).stdout
+    assert opened[0] == ("secret-service", {"secret_service_collection": "awsssocli"})
+
+
 def test_aws_sso_cli_is_not_there(home):
     """What to do is said."""
     result = home.call("import", "--from", "aws-sso-cli")
     assert result.status == 1
-    assert "hint: set `SecureStore: json` in its config.yaml for the time of the import; roles of" in result.stderr
+    assert "error: import: there is neither " in result.stderr
+    assert "hint: store a static key with `strongroom add`; roles of IAM Identity Center" in result.stderr
+    (home.path / ".aws-sso").mkdir()
+    (home.path / ".aws-sso" / "config.yaml").write_text("SecureStore: keychain\n")
+    message = "aws-sso-cli keeps its keys in 'keychain', where only it finds them\n"
+    assert message in home.call("import", "--from", "aws-sso-cli").stderr
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import tomllib
 from typing import TYPE_CHECKING
@@ -27,6 +28,10 @@ GRANTED, AWS_SSO_CLI = "granted", "aws-sso-cli"
 _GRANTED_NAME = "granted-aws-iam-credentials"
 # The one item in which aws-sso-cli keeps everything, unless in JSON: its internal/storage.
 _RECORDS = "aws-sso-cli-records"
+# Where that is in the Secret Service.
+_COLLECTION = "awsssocli"
+# Of its config.yaml: https://github.com/synfinatic/aws-sso-cli, docs/config.md.
+_AWS_SSO_LINE = r"^(SecureStore|JsonStore):[ \t]*(\"[^\"\n]*\"|'[^'\n]*'|[^#\s]+)"
 
 
 class Source:
@@ -191,20 +196,38 @@ def from_aws_sso_cli(settings: Settings, path: str) -> Source:
         StrongroomError: They are where only aws-sso-cli can read them.
     """
     folder = _folder(settings, ".aws-sso", "aws-sso")
-    secure = os.path.join(folder, "secure")
-    path = path or os.path.join(folder, "store.json")
-    if os.path.exists(path):
+    said = _aws_sso_settings(settings.variable("AWS_SSO_CONFIG") or os.path.join(folder, "config.yaml"))
+    kind, secure = said.get("SecureStore", ""), os.path.join(folder, "secure")
+    usual = settings.expand(said.get("JsonStore", "")) or os.path.join(folder, "store.json")
+    if path or (kind in {"", "json"} and os.path.exists(usual)):
+        path = path or usual
         return Source(path, _static(read_file(path)[0], path))
-    if os.path.exists(os.path.join(secure, _RECORDS)):
+    if kind in {"", "file"} and os.path.exists(os.path.join(secure, _RECORDS)):
         secret = {"file_passphrase": settings.variable("AWS_SSO_FILE_PASSWORD") or None}
         store = settings.store("file", {"file_dir": secure, **secret})
-        return Source(secure, _static(store.get(_RECORDS).data, secure))
-    raise StrongroomError(
-        f"there is neither {path} nor {os.path.join(secure, _RECORDS)}: if aws-sso-cli is in use here, "
-        "it keeps its keys where only it finds them",
-        "set `SecureStore: json` in its config.yaml for the time of the import; roles of IAM Identity Center need no "
-        "import: `strongroom sso discover --write` adds them",
-    )
+    elif kind == "secret-service":
+        store = settings.store(kind, {"secret_service_collection": _COLLECTION})
+    else:
+        elsewhere = f"aws-sso-cli keeps its keys in {kind!r}, where only it finds them"
+        raise StrongroomError(
+            elsewhere
+            if kind not in {"", "json", "file"}
+            else f"there is neither {usual} nor {os.path.join(secure, _RECORDS)}",
+            "store a static key with `strongroom add`; roles of IAM Identity Center need no import: "
+            "`strongroom sso discover --write` adds them",
+        )
+    return Source(store.location, _static(store.get(_RECORDS).data, store.location))
+
+
+def _aws_sso_settings(path: str) -> dict[str, str]:
+    """The two settings of aws-sso-cli that say where it keeps its keys, each a line of its YAML."""
+    try:
+        text = text_file.read(path).decode("utf-8", "replace")
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from error
+    return {name: value.strip("'\"") for name, value in re.findall(_AWS_SSO_LINE, text, re.MULTILINE)}
 
 
 def _static(data: bytes, path: str) -> list[Found]:
