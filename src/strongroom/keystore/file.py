@@ -158,9 +158,10 @@ class FileKeystore:
         except ValueError as error:
             raise ItemNotFound(key, f"no item {key!r} in {self.location}: {error}") from None
         yield os.path.join(self.location, name)
-        for other, _ in self._entries():
-            if other != name and decode(other) == key:
-                yield os.path.join(self.location, other)
+        for other in self._names():
+            path = os.path.join(self.location, other)
+            if other != name and decode(other) == key and os.path.isfile(path) and not _is_foreign(path):
+                yield path
 
     def _entries(self) -> Iterator[tuple[str, os.stat_result]]:
         """Yield the name and status of every file that is an item, and look at the directory's own mode."""
