@@ -24,6 +24,18 @@ if TYPE_CHECKING:
 KIND = "session"
 
 
+def sessions(own: OwnItems) -> list[SessionName]:
+    """The narrowed sessions that are stored, sorted by the profile by which they were asked for; none is opened.
+
+    Returns:
+        In each name, `SessionName.profile` is that profile, `SessionName.serial` the one whose key it comes from.
+
+    Raises:
+        KeystoreError: The store cannot be read.
+    """
+    return sorted(_named(own.times(KIND), lambda _: True).values(), key=lambda name: (name.profile, name.expires_at))
+
+
 def remove(own: OwnItems, *, owner: str | None = None, master: str | None = None) -> int:
     """Remove narrowed sessions: those of an owner, those that come from a key, or all.
 

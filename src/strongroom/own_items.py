@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 # The collection's name, as `strongroom.keystore.Keystore.beside` takes it.
 COLLECTION = "strongroom"
 
+# The kind of the journals of rotations: here, so that who merely lists them does not import what rotates.
+ROTATION = "rotation"
+
 
 class OwnItems:
     """Items of our own over the second collection of a keystore.

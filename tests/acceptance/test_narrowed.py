@@ -117,6 +117,12 @@ def test_a_session_policy(here, cloud):
     assert key_of(here, "ro") == plain
     assert len(cloud.calls) == 2
     assert (here.sessions(), narrowed(here)) == ([(AR, "ro", "")], [("ro", "jon")])
+    # A list shows it to those who want to know all; scripts that cut columns out of the plain one see what they know.
+    labels = [[label.partition(":")[0] for label in here.call("list", "--sessions", *long).stdout.split()]
+              for long in ((), ("--long",))]  # fmt: skip
+    assert labels == [[f"sts.{AR}"], [f"sts.{AR}", "narrowed"]]
+    [told] = here.call("list", "--long", "--json").json()["narrowed_sessions"]
+    assert (told["profile"], told["key"], told["expired"], told["seconds_left"] > 3000) == ("ro", "jon", False, True)
 
 
 def test_managed_policies(here, cloud):

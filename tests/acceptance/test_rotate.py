@@ -494,6 +494,9 @@ def test_an_interrupt(plain, cloud, tty):
     gate.release()
     assert result.status == 130
     assert result.stderr == "strongroom: interrupted: `strongroom rotate --resume jon` goes on from there\n"
+    listed = plain.call("list", "--long")
+    assert listed.stderr == "strongroom: a rotation was interrupted: `strongroom rotate --resume jon` goes on\n"
+    assert plain.call("list", "--long", "--json").json()["interrupted_rotations"] == ["jon"]
     assert plain.call("rotate", "--resume").stdout.endswith("Finished rotating access key\nResumed: 1.\n")
     check_done(plain, cloud)
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from strongroom import profiles
+from strongroom import narrowed, profiles
 from strongroom.cli import retrieval
 from strongroom.cli.flags import Flag
 from strongroom.cli.terminal import answer
 from strongroom.credentials import go_json, show_time
 from strongroom.durations import show, show_age
-from strongroom.errors import StrongroomError
+from strongroom.errors import KeystoreError, StrongroomError
+from strongroom.own_items import ROTATION
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -23,7 +24,7 @@ FLAGS = (
     Flag("profiles", "names of profiles only, one a line"),
     Flag("sessions", "sessions only, one a line"),
     Flag("credentials", "names of stored keys only, one a line"),
-    Flag("long", "also for how long each key has been stored"),
+    Flag("long", "also for how long each key has been stored, narrowed sessions, and interrupted rotations"),
     Flag("json", "everything, as JSON"),
 )
 WORDS: tuple[str, ...] = ()
@@ -31,6 +32,8 @@ RUNS = False
 
 HEADS = ("Profile", "Credentials", "Sessions")
 AGE_HEAD = "Stored"
+# What a session that was narrowed for one run is called, instead of a digest of what it was made for.
+NARROWED = "narrowed"
 # A file that is no config at all would otherwise be told of line by line.
 MOST_MISTAKES = 10
 # aws-vault's: scripts cut columns out of it.
@@ -40,16 +43,15 @@ LEAST_WIDTH = 25
 def run(arguments: Arguments, settings: Settings) -> int:
     """Print what there is."""
     inventory = Inventory(settings)
-    mistakes = settings.document().mistakes()
-    for mistake in mistakes[:MOST_MISTAKES]:
-        settings.talk.warn(f"{settings.config_path}:{mistake.line}: {mistake.reason}")
-    if len(mistakes) > MOST_MISTAKES:
-        settings.talk.warn(f"{settings.config_path}: {len(mistakes) - MOST_MISTAKES} more lines cannot be read")
+    _tell_of_mistakes(settings)
     retrieval.warn_of_store(settings)
+    if not arguments.on("json"):
+        for name in inventory.interrupted:
+            settings.talk.say(f"a rotation was interrupted: `{settings.talk.program} rotate --resume {name}` goes on")
     if arguments.on("json"):
         told = inventory.as_json()
         if arguments.on("long"):
-            told["keys"] = inventory.keys_as_json()
+            told |= inventory.more_as_json()
         answer(go_json(told, indent=2) + "\n")
     elif arguments.on("credentials"):
         answer(_lines(inventory.credentials))
@@ -62,6 +64,14 @@ def run(arguments: Arguments, settings: Settings) -> int:
     else:
         answer(_table([HEADS, *inventory.rows()]))
     return 0
+
+
+def _tell_of_mistakes(settings: Settings) -> None:
+    mistakes = settings.document().mistakes()
+    for mistake in mistakes[:MOST_MISTAKES]:
+        settings.talk.warn(f"{settings.config_path}:{mistake.line}: {mistake.reason}")
+    if len(mistakes) > MOST_MISTAKES:
+        settings.talk.warn(f"{settings.config_path}: {len(mistakes) - MOST_MISTAKES} more lines cannot be read")
 
 
 class Inventory:
@@ -81,8 +91,20 @@ class Inventory:
         for session in store.sessions():
             self.sessions.setdefault(session.profile, []).append(session)
         self.tokens = store.tokens()
+        self.narrowed: list[SessionName] = []
+        self.interrupted: list[str] = []
+        if settings.arguments.on("long"):
+            self._look_beside(settings)
         self._token_labels = _token_labels(settings, self.tokens)
         self._token_of = _token_of_profiles(settings, self.profiles) if self.tokens else {}
+
+    def _look_beside(self, settings: Settings) -> None:
+        """Look into the collection that only strongroom knows, as far as that can be done."""
+        try:
+            own = settings.own_items()
+            self.narrowed, self.interrupted = narrowed.sessions(own), own.names(ROTATION)
+        except KeystoreError as error:
+            settings.talk.warn(f"neither narrowed sessions nor interrupted rotations are shown: {error.message}")
 
     def rows(self) -> Iterable[tuple[str, str, str]]:
         """The table's rows: profiles in the config's order, then keys without a profile, then other sessions."""
@@ -106,6 +128,7 @@ class Inventory:
             labels = [self._token_labels[token]] if token in self._token_labels else []
             shown.add(token)
             labels += [self._label(session) for session in self.sessions.get(profile, ())]
+            labels += [self._label(session, NARROWED) for session in self.narrowed if session.profile == profile]
             if labels:
                 yield profile, labels
         configured = set(self.profiles)
@@ -115,15 +138,18 @@ class Inventory:
         for profile, sessions in self.sessions.items():
             if profile not in configured:
                 yield f"\0{profile}", [self._label(session) for session in sessions]
+        others = [self._label(session, NARROWED) for session in self.narrowed if session.profile not in configured]
+        if others:
+            yield f"\0{NARROWED}", others
 
     def age_of(self, credentials: str) -> str:
         """For how long a key has been stored, as the table shows it."""
         stored_at = self.stored_at.get(credentials)
         return "-" if stored_at is None else f"{show_age(self.now - stored_at)} ago"
 
-    def keys_as_json(self) -> list[dict[str, object]]:
-        """The keys with the times at which they were stored, None where the store does not know."""
-        return [
+    def more_as_json(self) -> dict[str, object]:
+        """What `--long` adds; the time at which a key was stored is None where the store does not know it."""
+        keys = [
             {
                 "name": name,
                 "stored": None if stored_at is None else show_time(stored_at),
@@ -131,10 +157,15 @@ class Inventory:
             }
             for name, stored_at in self.stored_at.items()
         ]
+        sessions = [
+            {"profile": session.profile, "key": session.serial or None, **self._times_json(session)}
+            for session in self.narrowed
+        ]
+        return {"keys": keys, "narrowed_sessions": sessions, "interrupted_rotations": self.interrupted}
 
-    def _label(self, session: SessionName) -> str:
+    def _label(self, session: SessionName, kind: str = "") -> str:
         left = session.expires_at - self.now
-        return f"{session.kind}:{show(left) if left > 0 else 'expired'}"
+        return f"{kind or session.kind}:{show(left) if left > 0 else 'expired'}"
 
     def as_json(self) -> dict[str, object]:
         """The same for programs; times are RFC 3339."""
@@ -160,6 +191,11 @@ class Inventory:
             "type": session.kind,
             "profile": session.profile,
             "mfa_serial": session.serial,
+            **self._times_json(session),
+        }
+
+    def _times_json(self, session: SessionName) -> dict[str, object]:
+        return {
             "expiration": show_time(session.expires_at),
             "seconds_left": int(session.expires_at - self.now),
             "expired": session.expires_at <= self.now,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from strongroom.credentials import Credentials
+from strongroom.own_items import ROTATION
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from strongroom.own_items import OwnItems
 
 # How our own items of this kind are called; the name is that of the profile whose key is stored.
-KIND = "rotation"
+KIND = ROTATION
 
 # What has been done, in order; the table in `strongroom.rotation` says what comes next.
 PLANNED, CREATED, PROVED, SWAPPED, DEACTIVATED, DELETED = STAGES = (
