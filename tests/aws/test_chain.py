@@ -627,6 +627,13 @@ def test_a_description_that_is_not_there():
     assert module._LeanFiles().load_file("/nonexistent/file") is None
 
 
+@pytest.mark.parametrize("service", module._DESCRIBED)
+def test_each_service_is_found_under_its_name(aws, service):
+    """Without a look at all the others that botocore has descriptions of."""
+    client = aws._client(service, REGION, patient=False)
+    assert client.meta.service_model.service_name == service
+
+
 # The functions for each call
 
 

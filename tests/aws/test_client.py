@@ -497,3 +497,13 @@ def test_a_proxys_password_is_not_shown(monkeypatch):
     assert message.startswith("sts GetSessionToken did not reach AWS: Failed to connect to proxy URL: ")
     assert "127.0.0.1:1" in message
     assert "hunter2" not in message
+
+
+@pytest.mark.parametrize("service", client._SERVICES)
+def test_each_service_is_found_under_its_name(service):
+    """Without a look at all the others that botocore has descriptions of."""
+    client._loader.cache_clear()
+    connected = client.connect(service, Endpoint("eu-west-1"), KEY)
+    connected.close()
+    looked_for = {key[1] for key in client._loader(None)._cache if key[0] == "determine_latest_version"}
+    assert (connected.meta.service_model.service_name, looked_for) == (service, {service})

@@ -53,6 +53,9 @@ REGION_PATIENCE_SECONDS = 30.0
 # Of the thousand services in botocore's list of endpoints: those that we and the credential chain call.
 _SERVICES = frozenset({"oidc", "portal.sso", "secretsmanager", "signin", "ssm", "sts"})
 
+# And as botocore names them: it would look through its descriptions of four hundred for each.
+_DESCRIBED = ("secretsmanager", "signin", "sso", "sso-oidc", "ssm", "sts")
+
 _JSON_SERVICES = ("secrets-manager", "ssm")
 _CODE_IN_XML = re.compile(rb"<Code>\s*([A-Za-z0-9._]{1,100})\s*</Code>")
 
@@ -243,6 +246,7 @@ def _session(*, own_credentials: bool) -> Any:
         session = botocore.session.Session(session_vars={"profile": (None, None, None, None)})
     loader = botocore.loaders.create_loader(session.get_config_variable("data_path"))
     loader.file_loader = _LeanFiles()
+    loader.list_available_services = lambda _type_name: _DESCRIBED
     session.register_component("data_loader", loader)
     # A datetime has lost digits of the number that was sent.
     session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=lambda value: value)

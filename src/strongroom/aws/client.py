@@ -42,6 +42,9 @@ READ_SECONDS = 15
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-troubleshooting.html
 CLOCK_SKEW_SECONDS = 15 * 60
 
+# The names that botocore has for what we call. It would look through all of its four hundred services for each.
+_SERVICES = ("iam", "signin", "sso", "sso-oidc", "sts")
+
 # Where a partition's STS is asked when no region is configured. STS is the same everywhere in a partition.
 DEFAULT_REGIONS = {
     "aws": "us-east-1",
@@ -146,7 +149,9 @@ def _check_certificates(ca_bundle: str | None) -> None:
 @functools.cache
 def _loader(data_path: str | None) -> Any:
     """What reads botocore's descriptions of services, and keeps them: each takes a tenth of a second to read."""
-    return botocore.loaders.create_loader(data_path)
+    loader = botocore.loaders.create_loader(data_path)
+    loader.list_available_services = lambda _type_name: _SERVICES
+    return loader
 
 
 def _check_characters(credentials: Credentials) -> None:
