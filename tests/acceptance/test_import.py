@@ -451,7 +451,9 @@ def test_a_full_store(home, path, monkeypatch):
     monkeypatch.setattr(FileKeystore, "set", lambda store, item: (real if item.key == "ci" else refuse)(store, item))
     result = home.call("import", "--yes", "--json")
     assert result.status == 1
-    assert [each["imported"] for each in result.json()["keys"]] == [False, False, True]
+    assert [(each["imported"], each["reason"]) for each in result.json()["keys"]] == [
+        (False, "no space left on device"), (False, TEMPORARY), (True, ""),
+    ]  # fmt: skip
     lines = "aws_access_key_id=AKIAXXXXXXXXXXXXXXCI\naws_secret_access_key=secret+of/ci\n"
     assert path.read_text() == FILE.replace(lines, "")
 

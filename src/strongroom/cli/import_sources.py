@@ -68,7 +68,9 @@ def read_file(path: str) -> tuple[bytes, str]:
     try:
         data = text_file.read(path)
     except OSError as error:
-        raise ConfigError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from error
+        raise ConfigError(
+            f"cannot read {path}: {(error.strerror or str(error)).lower()}", "name the file that the keys are in"
+        ) from error
     return data, ini.decode(data)
 
 

@@ -55,6 +55,9 @@ FLAGS = (
 WORDS = ("[file]",)
 RUNS = False
 
+# A longer name stands out of its column.
+WIDEST = 48
+
 
 def run(arguments: Arguments, settings: Settings) -> int:
     """Show, ask, store, compare, and clean up; 1 if a key was refused or could not be stored.
@@ -169,7 +172,7 @@ class Import:
             )
             for each in self._candidates
         ]
-        widths = [max((len(row[column]) for row in rows), default=0) for column in range(3)]
+        widths = [min(max((len(row[column]) for row in rows), default=0), WIDEST) for column in range(3)]
         lines = ["  ".join([*map(str.ljust, row, widths), row[3]]) for row in rows]
         return lines or ["no keys"]
 
@@ -189,6 +192,7 @@ class Import:
         except KeystoreLocked:
             raise
         except (AwsError, KeystoreError, ProfileError) as error:
+            each.reason = error.message
             self._failures = 0 if isinstance(error, AwsRefused) else self._failures + 1
             rest = "" if self._goes_on() else ", and so is every key after it"
             self._settings.talk.error(f"import: {each.shown_name} is left as it is{rest}: {error.message}", error.hint)

@@ -55,6 +55,9 @@ FLAGS = (
 WORDS = ("file",)
 RUNS = False
 
+# A longer name stands out of its column: those of sessions and sign-ins need more than names of profiles.
+WIDEST = 64
+
 # What each state means for what is there.
 _TOLD = {
     NEW: "new",
@@ -139,7 +142,7 @@ def _wanted(arguments: Arguments, archive: Archive) -> list[Entry]:
 def _lines(changes: list[Change]) -> Iterator[str]:
     """A line for each item: what it is, and what becomes of it."""
     rows = [(_shown(change.entry), _told(change)) for change in changes]
-    width = max((len(name) for name, _ in rows), default=0)
+    width = min(max((len(name) for name, _ in rows), default=0), WIDEST)
     for name, told in sorted(rows):
         yield f"{name.ljust(width)}  {told}"
 
