@@ -274,7 +274,7 @@ def test_which_file(home, path):
     other = home.work / "other"
     path.rename(other)
     missing = f"cannot read {path}: no such file or directory"
-    assert home.call("import") == Result(1, "", error(missing))
+    assert home.call("import") == Result(1, "", error(missing, "name the file that the keys are in"))
     assert home.call("import", "--dry-run", str(other)).status == 0
     assert home.call("import", "--dry-run", env={"AWS_SHARED_CREDENTIALS_FILE": str(other)}).status == 0
     assert home.call("import", "--dry-run", env={"AWS_SHARED_CREDENTIALS_FILE": "~/../work/other"}).status == 0
