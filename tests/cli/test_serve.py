@@ -82,14 +82,17 @@ def test_env_of_which_profile(c1, standing):
 
 
 def test_env_that_is_not_heeded(c1, standing):
-    """Variables and files that SDKs look at first are named; those of an outer strongroom's are not ours to unset."""
+    """Variables and files that SDKs look at first are named; so is the other token that was evaluated before."""
     standing("jon")
     credentials = c1.path / ".aws" / "credentials"
     credentials.write_text("[default]\naws_access_key_id = AKIA\naws_secret_access_key = x\n")
-    result = c1.call("serve", "env", env={"AWS_PROFILE": "jon", "AWS_ACCESS_KEY_ID": "AKIA", "AWS_SESSION_TOKEN": ""})
+    token, file = "AWS_CONTAINER_AUTHORIZATION_TOKEN", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"
+    env = {"AWS_PROFILE": "jon", "AWS_ACCESS_KEY_ID": "AKIA", "AWS_SESSION_TOKEN": "", token: "x", file: "/y"}
+    assert f"AWS_ACCESS_KEY_ID {token} AWS_PROFILE\n" in c1.call("serve", "env", "--token-file", env=env).stderr
+    result = c1.call("serve", "env", env=env)
     assert result.stderr == (
         "strongroom: warning: SDKs heed these variables before they ask a server, so unset them: "
-        "AWS_ACCESS_KEY_ID AWS_PROFILE\n"
+        f"AWS_ACCESS_KEY_ID {file} AWS_PROFILE\n"
         f"strongroom: warning: SDKs take what [default] in {credentials} says (aws_access_key_id) before they ask a "
         "server: give that section another name, or use exec without a server\n"
     )

@@ -61,6 +61,10 @@ FLAGS = (*_START, *_OF_OTHERS)
 WORDS = ("[action]", "[profile]...")
 RUNS = False
 
+TOKEN, TOKEN_FILE = "AWS_CONTAINER_AUTHORIZATION_TOKEN", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"
+# What the variables of a server are not good beside.
+_OTHERS = frozenset({"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", TOKEN, TOKEN_FILE})
+
 # How long one may take to end: what is in hand is answered before.
 STOP_SECONDS = 15.0
 # For a server of this machine to say how it is.
@@ -177,9 +181,9 @@ def _env(arguments: Arguments, settings: Settings) -> int:
     profile = settings.profile(name)
     variables = {"AWS_CONTAINER_CREDENTIALS_FULL_URI": f"http://{HOST}:{state.port}{path_of(name)}"}
     if arguments.on("token-file"):
-        variables["AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"] = Files(settings).token(name)
+        variables[TOKEN_FILE] = Files(settings).token(name)
     else:
-        variables["AWS_CONTAINER_AUTHORIZATION_TOKEN"] = state.tokens[name]
+        variables[TOKEN] = state.tokens[name]
     variables |= region_of(settings, name)
     form = arguments.text("format") or "export-env"
     if form == "json":
@@ -188,13 +192,9 @@ def _env(arguments: Arguments, settings: Settings) -> int:
         answer("".join(f"{key}={value}\n" for key, value in variables.items()))
     else:
         answer(import_module("strongroom.cli.quoting").written(form, variables, profile.name))
-    before = sorted(
-        key
-        for key in settings.inherited
-        if key in environment.STALE | environment.CHOOSERS | {"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"}
-        and key not in settings.marked
-        and settings.inherited[key]
-    )
+    # Of two tokens most take the file's, and some the other.
+    heeded = environment.STALE | environment.CHOOSERS | _OTHERS - variables.keys()
+    before = sorted(key for key, value in settings.inherited.items() if key in heeded and value)
     if before:
         settings.talk.warn(f"SDKs heed these variables before they ask a server, so unset them: {' '.join(before)}")
     for shadow in shadows.of(settings, settings.inherited):
