@@ -349,6 +349,27 @@ def test_a_missing_setting(desk, center, line, field):  # noqa: F811
     assert center.operations == []
 
 
+@pytest.mark.parametrize(
+    ("line", "wrong", "what", "place"),
+    [
+        (f"sso_start_url = {START_URL}", "corp.example/start", "no address of the web", "[sso-session corp]"),
+        ("sso_region = eu-west-1", "Mars Two", "no region", "[sso-session corp]"),
+        (f"sso_account_id = {ACCOUNT}", "1111-1111-1111", "not 12 digits", "[profile dev]"),
+    ],
+)
+def test_a_wrong_setting(desk, center, line, wrong, what, place):  # noqa: F811
+    """Quoted, with its line, before anything is asked of anybody: AWS's answer would not name it."""
+    field = line.partition(" ")[0]
+    text = desk.config.read_text()
+    number = text[: text.index(line)].count("\n") + 1
+    desk.config.write_text(text.replace(line, f"{field} = {wrong}", 1))
+    result = desk.call("export", "dev")
+    assert result == Result(1, "", (
+        f"strongroom: error: export: profile 'dev': {field} is {wrong!r} ({desk.config}:{number} {place}), which is {what}\n"
+    ))  # fmt: skip
+    assert center.operations == []
+
+
 def test_an_account_without_that_role(desk, center):  # noqa: F811
     """What the portal refuses is said in the words of the config."""
     desk.config.write_text(desk.config.read_text().replace("sso_role_name = Admin", "sso_role_name = Root"))

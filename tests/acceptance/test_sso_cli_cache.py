@@ -253,6 +253,8 @@ def test_a_copy_that_stays(desk, monkeypatch):
 @pytest.mark.parametrize("words", [(), ("dev",), ("legacy",)])
 def test_logged_out(desk, center, words):
     """The sign-in ends at the server, so a copy of the token is worth nothing; nobody is asked."""
+    with desk.config.open("a") as file:  # nobody can have signed in like that
+        file.write(f"\n[profile wrong]\nsso_start_url = {START_URL}\nsso_region = Mars Two\n")
     run_as(desk, "dev", stderr=OPENING)
     result = desk.call("clear", "--logout", *words)
     assert (result.status, result.stdout) == (0, f"Cleared {1 if words == ('legacy',) else 2} sessions.\n")

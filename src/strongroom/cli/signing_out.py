@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from strongroom import profiles
 from strongroom.cli.left_token import cli_cache
 from strongroom.cli.signing_in import SigningIn
-from strongroom.errors import AwsError, ItemDamaged, StrongroomError
+from strongroom.errors import AwsError, ItemDamaged, ProfileIncomplete, StrongroomError
 from strongroom.profile_fields import FIELDS
 from strongroom.profiles import Profile
 from strongroom.sso import sign_out, token
@@ -112,7 +112,11 @@ def _profiles(settings: Settings, urls: set[str]) -> dict[str, Profile]:
         region = made_for.get("region") if isinstance(made_for, dict) else None
         if region and (url, region) not in places:
             found.append(_unnamed(settings, url, region))
-    return {Session.of(profile).label(): profile for profile in reversed(found)}
+    labelled: dict[str, Profile] = {}
+    for profile in reversed(found):
+        with contextlib.suppress(ProfileIncomplete):  # nobody can have signed in like that
+            labelled[Session.of(profile).label()] = profile
+    return labelled
 
 
 def _unnamed(settings: Settings, url: str, region: str) -> Profile:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from strongroom.aws import sso
 from strongroom.errors import AwsRefused, ProfileIncomplete
 from strongroom.sso import token
+from strongroom.sso.session import Session, check
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def retrieve(step: Step, source: Credentials | None, world: World) -> Credential
     """Get them, after signing in if need be.
 
     Raises:
-        ProfileIncomplete: The profile does not say which account or role, or where to sign in.
+        ProfileIncomplete: The profile does not say which account or role, or where to sign in; or it makes no sense.
         PromptDismissed: The human declined to sign in.
         PromptFailed: The human did not come to sign in.
         AwsError: A call failed.
@@ -36,8 +37,9 @@ def retrieve(step: Step, source: Credentials | None, world: World) -> Credential
                 f"profile {profile.name!r} takes its credentials from IAM Identity Center and has no {field}",
                 f"set {field} in the profile",
             )
+    check(profile, "sso_account_id", "[0-9]{12}", "not 12 digits")
     surroundings = world.sso()
-    portal = sso.Portal(sso.endpoint(profile), sleep=surroundings.sleep)
+    portal = sso.Portal(Session.of(profile).endpoint, sleep=surroundings.sleep)
 
     def call(access_token: str) -> Credentials:
         return portal.get_role_credentials(

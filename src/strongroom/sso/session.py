@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -42,7 +43,7 @@ class Session:
         """The session of *profile*.
 
         Raises:
-            ProfileIncomplete: A setting is missing.
+            ProfileIncomplete: A setting is missing, or cannot be one.
         """
         for field in ("sso_start_url", "sso_region"):
             if not getattr(profile, field):
@@ -53,6 +54,8 @@ class Session:
                     f"profile {profile.name!r} takes its credentials from IAM Identity Center and has no {field}",
                     f"set {field} in {where}",
                 )
+        check(profile, "sso_start_url", r"https?://[!-~]+", "no address of the web")
+        check(profile, "sso_region", r"[a-z]{2,}(-[a-z0-9]+)+", "no region")
         name = profile.sso_session or ""
         place = profile.places.get("sso_start_url")
         if isinstance(place, tuple) and place[1].name != f"sso-session {name}":
@@ -71,3 +74,23 @@ class Session:
     def _marked(self, what: str) -> str:
         rest = json.dumps([self.region, self.scopes, self.endpoint.url, what])
         return f"{self.start_url} {hashlib.sha256(rest.encode()).hexdigest()[:16]}"
+
+
+def check(profile: Profile, field: str, pattern: str, what: str) -> None:
+    """See that a setting may be what it should be, before AWS is asked, whose answer would not name it.
+
+    Args:
+        profile: Whose setting.
+        field: Its name.
+        pattern: A regular expression for all of it.
+        what: What it is otherwise, for the message.
+
+    Raises:
+        ProfileIncomplete: It cannot.
+    """
+    value = getattr(profile, field)
+    if not re.fullmatch(pattern, value):
+        where = profile.origins.get(field, "the config file")
+        raise ProfileIncomplete(
+            profile.name, field, f"profile {profile.name!r}: {field} is {value!r} ({where}), which is {what}"
+        )
