@@ -133,6 +133,20 @@ def test_a_file_that_is_there(vault, key, path):
     )
 
 
+def test_a_file_that_comes_while_the_passphrase_is_typed(vault, typed, path, monkeypatch):
+    """Stays."""
+
+    def ask(*_, **__):
+        with open(path, "w") as file:
+            file.write("mine")
+        return "a long one"
+
+    monkeypatch.setattr(passphrase, "ask", ask)
+    assert refused(vault.call("backup", path)) == f"backup: {path} is there already"
+    with open(path) as file:
+        assert file.read() == "mine"
+
+
 def test_a_damaged_item(vault, key, path):
     """It is named; the rest is saved; the status tells."""
     with open(vault.keys / "jon", "r+b") as file:
@@ -554,3 +568,9 @@ def test_an_ssh_key(vault, path):
     [copy] = vault.path.rglob("replaced-*.age")
     kept = subprocess.run(["age", "-d", "-i", key, str(copy)], capture_output=True, check=True).stdout
     assert json.loads(kept.splitlines()[1])["item"]["Key"] == "jon"
+    subprocess.run(["ssh-keygen", "-q", "-p", "-P", "", "-N", "secret", "-f", key], check=True)
+    result = vault.run("restore", "-i", key, path)
+    assert result.stderr.startswith(
+        f"strongroom: error: restore: the passphrase of --identity {key!r} is needed, and there is no terminal to ask at"
+    )
+    assert "hint: run it in a terminal, or name a key that has no passphrase\n" in result.stderr

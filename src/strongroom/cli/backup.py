@@ -72,7 +72,7 @@ def _write(arguments: Arguments, settings: Settings, path: str) -> int:
         sealed = envelope.seal(inside, recipients)
     else:
         sealed = envelope.seal_by_passphrase(inside, backup_file.new_passphrase(settings, path))
-    backup_file.write(path, sealed)
+    backup_file.write(path, sealed, is_replaced=arguments.on("force"))
     for key in archive.left_out:
         settings.talk.warn(f"item {key!r} is damaged, and is not in the backup")
     answer(f"Backed up {summary(archive)} to {path}.\n")

@@ -77,7 +77,13 @@ def read(settings: Settings, path: str) -> Opened:
             f"{path} is encrypted for the holder of a key",
             "--identity names that key: a file of age-keygen, an SSH key",
         )
-    keys = age_keys.identities(identity, lambda message, *, confirm: _ask(settings, message, confirm=confirm), what)
+
+    def ask(message: str, *, confirm: bool = False) -> str:
+        where = f"the passphrase of {what} {identity!r}"
+        instead = "run it in a terminal, or name a key that has no passphrase"
+        return passphrase.ask(settings, message, confirm=confirm, what=where, instead=instead)
+
+    keys = age_keys.identities(identity, ask, what)
     archive = Archive.from_bytes(envelope.open_by_identities(content, keys, path), path)
     return Opened(archive, lambda inside: envelope.seal(inside, _recipients(identity, keys, what)))
 
@@ -170,12 +176,18 @@ def _refuse_closed(path: str, directory: str) -> None:
         raise BackupError(f"cannot write {path}: {directory} is not writable", "name a file elsewhere")
 
 
-def write(path: str, content: bytes) -> None:
+def write(path: str, content: bytes, *, is_replaced: bool = False) -> None:
     """Give the file this content, whole or not at all, and nobody else the right to read it.
+
+    Args:
+        path: Where.
+        content: What.
+        is_replaced: Whether an older backup may go; it is looked again, since a human may have been asked meanwhile.
 
     Raises:
         BackupError: It cannot be written; an older one is intact.
     """
+    check(path, is_replaced=is_replaced)
     path = os.path.realpath(path)
     try:
         if os.path.exists(path) and sys.platform != "win32":
