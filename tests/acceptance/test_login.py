@@ -438,6 +438,9 @@ def test_a_file_that_is_no_policy(c1, cloud, signin, text, message):
     result = c1.call("login", "jon", "-s", "--policy", str(c1.work / "policy.json"))
     assert result.status == 2
     assert message in result.stderr
+    result = c1.call("login", "jon", "-s", "--policy", RO)
+    assert result.status == 2
+    assert f"--policy: {RO!r} is not the ARN of a managed policy" in result.stderr
     assert cloud.calls == []
 
 

@@ -17,7 +17,7 @@ from strongroom.cli.terminal import answer
 from strongroom.credentials import Credentials
 from strongroom.durations import show
 from strongroom.errors import AwsRefused, CredentialsError, UsageError
-from strongroom.narrowing import narrow
+from strongroom.narrowing import narrow, policy_arns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -84,12 +84,15 @@ def _policy(settings: Settings, word: str) -> dict[str, str]:
     """The policy that narrows the session, as `sts.get_federation_token` takes it; empty if none is given.
 
     Raises:
-        UsageError: The file cannot be read, or is no policy.
+        UsageError: The file cannot be read, or is no policy; or the ARN is that of something else.
     """
     if not word:
         return {}
     if word.startswith("arn:"):
-        return {"policy_arn": word}
+        try:
+            return {"policy_arn": policy_arns([word])[0]}
+        except ValueError as error:
+            raise UsageError(f"--policy: {error}") from error
     return {"policy": narrowing.policy_of_file(settings, "policy", word)}
 
 
