@@ -6,7 +6,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from strongroom.durable import is_temporary
-from strongroom.keystore.filenames import LIMIT_BYTES, decode, encode
+from strongroom.keystore.filenames import LIMIT_BYTES, beside, decode, encode
 
 # What may stand in a name: any text but NUL and halves of characters, short enough for every system.
 KEYS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=20)
@@ -145,3 +145,12 @@ def test_our_own_files():
     """Only both ends together make a temporary file of ours."""
     names = [".strongroom-12.tmp", ".strongroom-12", "x.strongroom-12.tmp", ".strongroom-12.tmp~"]
     assert [is_temporary(name) for name in names] == [True, False, False, False]
+
+
+@pytest.mark.parametrize(
+    ("name", "other"), [("keys", "strongroom"), ("strongroom", "strongroom-own"), ("Strongroom", "strongroom-own")]
+)
+def test_the_directory_of_another_collection(name, other):
+    """Is another one, whatever the first is called: what only we understand would be listed as keys in that."""
+    home = os.path.join("home", "jon")
+    assert beside(os.path.join(home, name, ""), "strongroom") == os.path.join(home, other)

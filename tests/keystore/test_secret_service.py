@@ -276,6 +276,7 @@ def test_a_collection_of_our_own(store, settings, desktop):
     own.set(Item("totp", b"seed"))
     store.set(Item("jon", b"data"))
     assert (list(store.listing()), list(own.listing())) == (["jon"], ["totp"])
+    assert own.beside(f"strongroom-{settings['secret_service_collection']}").location != own.location
 
 
 # Prompts

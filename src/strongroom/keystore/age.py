@@ -18,7 +18,7 @@ from strongroom.durable import is_temporary, make_directory, replace, sync_direc
 from strongroom.errors import ConfigError, ItemDamaged, ItemNotFound, KeystoreError, KeystoreLocked
 from strongroom.keystore import Item, age_keys
 from strongroom.keystore.filenames import LIMIT_BYTES as LIMIT_NAME_BYTES
-from strongroom.keystore.filenames import decode, encode
+from strongroom.keystore.filenames import beside, decode, encode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ class AgeKeystore:
 
     def beside(self, collection: str) -> AgeKeystore:
         """The directory of that name next to this one, with the same keys."""
-        return AgeKeystore(os.path.join(os.path.dirname(os.path.normpath(self.location)), collection), self._keys)
+        return AgeKeystore(beside(self.location, collection), self._keys)
 
     def _entries(self) -> Iterator[tuple[str, float]]:
         """Yield name and time of every file of ours, and look at the directory's mode."""

@@ -15,7 +15,7 @@ import sys
 from strongroom.durable import is_temporary, make_directory, replace, sync_directory
 from strongroom.errors import ConfigError, ItemDamaged, ItemNotFound, KeystoreError, KeystoreLocked
 from strongroom.keystore import Item, jwe
-from strongroom.keystore.filenames import decode, encode
+from strongroom.keystore.filenames import beside, decode, encode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -324,7 +324,7 @@ class FileKeystore:
 
     def beside(self, collection: str) -> FileKeystore:
         """The directory of that name next to this one, whose passphrase is this one's."""
-        return _Beside(self, os.path.join(os.path.dirname(os.path.normpath(self.location)), collection))
+        return _Beside(self, beside(self.location, collection))
 
     def _path_for_writing(self, key: str) -> str:
         """Return the file that an item is in, or will be."""

@@ -56,6 +56,12 @@ def decode(name: str) -> str:
     return os.fsdecode(first + b"".join(map(_unescape, parts)))
 
 
+def beside(directory: str, collection: str) -> str:
+    """The directory of another collection, next to one of items, and never that one itself."""
+    above, name = os.path.split(os.path.normpath(directory))
+    return os.path.join(above, f"{collection}-own" if name.casefold() == collection else collection)
+
+
 def _escape(character: str) -> str:
     return f"%{ord(character):02X}"
 

@@ -131,7 +131,7 @@ class SecretServiceKeystore:
 
     def beside(self, collection: str) -> SecretServiceKeystore:
         """Another collection of the same service, which has a password of its own."""
-        return SecretServiceKeystore(self._link, collection)
+        return SecretServiceKeystore(self._link, f"{collection}-own" if self._name == collection else collection)
 
     # Collections
 
