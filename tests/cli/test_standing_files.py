@@ -61,6 +61,8 @@ def test_one_at_a_time(files, monkeypatch):
     """Whoever is the server is known by its process, until it has ended."""
     monkeypatch.setattr(standing_files, "PATIENCE_SECONDS", 0)
     assert files.server() == 0
+    with files._lock(0, standing_files._LOOKING):
+        assert files.server() == 0  # but another who looks
     with files.claim():
         assert files.server() == os.getpid()
         assert not files.has_ended(0)

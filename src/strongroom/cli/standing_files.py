@@ -31,7 +31,11 @@ if TYPE_CHECKING:
     from strongroom.lock import Lock
 
 LOCK = "standing server"
-# Whoever only looks whether there is one holds the lock for a moment.
+# Whoever only looks whether there is one holds the lock for a moment. It says so there, lest it be ended as one.
+_LOOKING = "looking for the standing server"
+# Until it has said so, what the last holder said is found there.
+_GLANCE_SECONDS = 0.01
+# Longer than such a moment.
 PATIENCE_SECONDS = 0.5
 # A log that is longer is set aside when the next server begins.
 MOST_LOG_BYTES = 1 << 20
@@ -84,7 +88,7 @@ class Files:
             StrongroomError: There is one.
         """
         try:
-            return self._lock(PATIENCE_SECONDS)
+            return self._lock(PATIENCE_SECONDS, self._settings.command)
         except LockTimeout as error:
             program = self._settings.talk.program
             known = self.read()
@@ -96,24 +100,25 @@ class Files:
 
     def server(self) -> int:
         """The process that is the server; 0 if there is none."""
-        try:
-            with self._lock(0):
-                return 0
-        except LockTimeout as error:
-            return error.pid
+        for seconds in (_GLANCE_SECONDS, PATIENCE_SECONDS):
+            try:
+                with self._lock(seconds, _LOOKING):
+                    return 0
+            except LockTimeout as error:
+                if error.command != _LOOKING:
+                    return error.pid
+        return 0
 
     def has_ended(self, seconds: float) -> bool:
         """Wait for the server to end; whether it has."""
         try:
-            with self._lock(seconds):
+            with self._lock(seconds, _LOOKING):
                 return True
         except LockTimeout:
             return False
 
-    def _lock(self, seconds: float) -> Lock[None]:
-        return lock.hold(
-            self._settings.lock_directory(), LOCK, command=self._settings.command, wait_seconds=seconds
-        )  # fmt: skip
+    def _lock(self, seconds: float, command: str) -> Lock[None]:
+        return lock.hold(self._settings.lock_directory(), LOCK, command=command, wait_seconds=seconds)
 
     # What is remembered
 
