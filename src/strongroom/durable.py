@@ -11,6 +11,10 @@ import stat
 import sys
 import time
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 # How new content on its way to its name is called; no item of a keystore is called so.
 TEMPORARY_PREFIX = ".strongroom-"
 TEMPORARY_SUFFIX = ".tmp"
@@ -43,23 +47,32 @@ def make_directory(path: str) -> None:
             raise
 
 
-def replace(path: str, content: bytes) -> None:
+def replace(path: str, content: bytes, still: Callable[[], bool] | None = None) -> bool:
     """Give a file new content: a reader, or the next start after a crash, sees all of the old or all of the new.
 
     The temporary file lies beside the directory, where aws-vault does not take it for an item; inside only if there is
     no other way.
+
+    Args:
+        path: The file.
+        content: What it is to hold.
+        still: Asked when all that takes time is done: whether the file is to be replaced. Always, if this is None.
+
+    Returns:
+        Whether it was replaced.
     """
     directory = os.path.dirname(path)
     beside = os.path.dirname(directory)
     try:
-        _write_and_rename(beside, path, content)
+        done = _write_and_rename(beside, path, content, still=still)
     except OSError as error:
         if error.errno not in _NOT_BESIDE:
             raise
-        _write_and_rename(directory, path, content)
+        done = _write_and_rename(directory, path, content, still=still)
     sync_directory(directory)
     _sweep(beside)
     _sweep(directory)
+    return done
 
 
 def replace_as_it_is(path: str, content: bytes) -> None:
@@ -77,7 +90,13 @@ def replace_as_it_is(path: str, content: bytes) -> None:
     _sweep(folder)
 
 
-def _write_and_rename(folder: str, path: str, content: bytes, like: os.stat_result | None = None) -> None:
+def _write_and_rename(
+    folder: str,
+    path: str,
+    content: bytes,
+    like: os.stat_result | None = None,
+    still: Callable[[], bool] | None = None,
+) -> bool:
     temporary = os.path.join(folder, f"{TEMPORARY_PREFIX}{os.urandom(8).hex()}{TEMPORARY_SUFFIX}")
     descriptor = os.open(temporary, _CREATE, 0o600)
     try:
@@ -90,10 +109,14 @@ def _write_and_rename(folder: str, path: str, content: bytes, like: os.stat_resu
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+        if still is not None and not still():
+            _discard(temporary)
+            return False
         os.replace(temporary, path)
     except BaseException:
         _discard(temporary)
         raise
+    return True
 
 
 def _dress(descriptor: int, path: str, like: os.stat_result) -> None:

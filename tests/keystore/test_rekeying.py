@@ -88,6 +88,21 @@ def test_what_others_did_meanwhile(stores):
     assert plan.left == ()
 
 
+def test_a_key_that_is_stored_while_the_other_is_written(stores, monkeypatch):
+    """Stays: a new key that was just proved must not become the old one again."""
+    real = os.fsync
+
+    def fsync(descriptor):
+        real(descriptor)
+        monkeypatch.setattr(os, "fsync", real)
+        FileKeystore(stores[0].location, None, passphrase=OLD, iterations=1000).set(Item("jon", b"new"))
+
+    rekeying.commit(stores, [move for move in prepared(stores).moves if move.name == "jon"])
+    monkeypatch.setattr(os, "fsync", fsync)
+    assert rekeying.finish(stores) == 0
+    assert contents(stores[0], OLD)["jon"] == b"new"
+
+
 def test_what_the_former_passphrase_does_not_open(stores):
     """Damaged, or of somebody else: named, and left."""
     directory = Path(stores[0].location)

@@ -9,6 +9,7 @@ An item that was written or removed since it was read for the journal is left as
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -137,9 +138,10 @@ def finish(stores: Sequence[FileKeystore]) -> int:
     try:
         for move in moves:
             target = os.path.realpath(os.path.join(stores[move.place].directory, move.name))
-            content = _read(target)
-            if content is not None and _digest(content) == move.was:
-                durable.replace(target, move.token)
+            # Looked at again when the new file is ready: writing that takes long enough for another process to store
+            # a new key, which must not be undone.
+            is_as_read = functools.partial(_is, target, move.was)
+            if is_as_read() and durable.replace(target, move.token, is_as_read):
                 done += 1
         os.unlink(path)
         durable.sync_directory(os.path.dirname(path))
@@ -190,6 +192,12 @@ def _read(path: str) -> bytes | None:
         return None
     except OSError as error:
         raise KeystoreError(f"cannot read {path}: {_reason(error)}") from error
+
+
+def _is(path: str, digest: str) -> bool:
+    """Whether a file is there, and has this content."""
+    content = _read(path)
+    return content is not None and _digest(content) == digest
 
 
 def _digest(content: bytes) -> str:
