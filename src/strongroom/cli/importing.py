@@ -193,7 +193,7 @@ class Import:
             raise
         except (AwsError, KeystoreError, ProfileError) as error:
             each.reason = error.message
-            self._failures = 0 if isinstance(error, AwsRefused) else self._failures + 1
+            self._failures = 0 if isinstance(error, (AwsRefused, ProfileError)) else self._failures + 1
             rest = "" if self._goes_on() else ", and so is every key after it"
             self._settings.talk.error(f"import: {each.shown_name} is left as it is{rest}: {error.message}", error.hint)
             return False
