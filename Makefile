@@ -30,7 +30,7 @@ demo: environment
 test: environment
 	@$(BIN)/pytest --collect-only --no-cov -qq tests/acceptance >/dev/null 2>&1 & \
 	  $(BIN)/pytest --collect-only --no-cov -qq --ignore=tests/acceptance >/dev/null 2>&1; wait
-	@$(BIN)/pytest -n 4 --cov --basetemp=$(TMPDIR)/t
+	@$(BIN)/pytest -n 4 --dist=worksteal --cov --basetemp=$(TMPDIR)/t
 
 lint: environment
 	@$(BIN)/ruff check

@@ -7,8 +7,8 @@ import sys
 import pytest
 from hypothesis import HealthCheck, settings
 
-# The first tells which tests were skipped and whether they may be, the second saves time.
-pytest_plugins = ["plugins.skips", "plugins.botocore_once"]
+# The first tells which tests were skipped and whether they may be, the others save time.
+pytest_plugins = ["plugins.skips", "plugins.botocore_once", "plugins.untraced"]
 
 # The machine decides how long an example takes, not the code. `ci` is the default on every push; `nightly` runs long.
 settings.register_profile("ci", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
