@@ -402,6 +402,12 @@ class TestAway:
         jon.rotate()
         jon.check_done()
 
+    def test_trouble_at_awss_side_while_a_key_is_made(self, jon):
+        """It may have been made all the same, so the journal stays."""
+        refuse(jon, "CreateAccessKey", code="ServiceFailure", status=500)
+        assert failure(jon)[1] == f"{HAS_OLD}, and whether AWS has made another is not known; {RESUME}"
+        assert (jon.journal()["stage"], jon.cloud.actions.count("CreateAccessKey")) == ("planned", 1)
+
     def test_no_word_of_a_new_key_that_was_not_made(self, jon):
         """The next run simply makes one."""
         jon.cloud.cut("CreateAccessKey")
