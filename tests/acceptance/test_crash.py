@@ -17,32 +17,32 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs fork and 
 MOST_STEPS = 200  # no command does so much; bounds a test whose command never gets done
 
 
-@pytest.fixture(params=[False, True], ids=["whole writes", "torn writes"])
-def torn(request):
-    """Whether the fatal write puts half of its bytes into the file first."""
-    return request.param
+def each_death(home, argv, check, env=None, prelude="", *, torn=True):
+    """Run *argv* from the same state again and again, dying a step later each time; returns what it died before.
 
-
-def each_death(home, torn, argv, check, env=None, prelude=""):
-    """Run *argv* from the same state again and again, dying a step later each time; returns what it died before."""
+    With *torn*, it also dies in the midst of each write, when half of the bytes are in the file.
+    """
     saved = home.path.parent / "saved"
     shutil.copytree(home.path, saved, symlinks=True)
     deaths = []
     with crashing(home, env, prelude) as run:
-        for at in range(1, MOST_STEPS):
+        at, half = 1, False
+        while at < MOST_STEPS:
             shutil.rmtree(home.path)
             shutil.copytree(saved, home.path, symlinks=True)
-            status, about_to = run(at, torn, *argv)
+            status, about_to = run(at, half, *argv)
             check()
             if about_to == "done":
                 assert status == 0
                 return deaths
             assert status == -signal.SIGKILL
             deaths.append(about_to.removeprefix("before "))
+            half = torn and not half and deaths[-1] == "write"
+            at += not half
     raise AssertionError("it never gets done")
 
 
-def test_a_session_that_is_replaced(c1, cloud, torn):
+def test_a_session_that_is_replaced(c1, cloud):
     """`export -d 2h` over a session of one hour: the key stays whole, every item can be read, the next run works."""
     name = c1.put_session("sts.GetSessionToken", "jon", M, left=600, Strongroom={"lifetime": 900})
     key = c1.items()["jon"]
@@ -54,7 +54,7 @@ def test_a_session_that_is_replaced(c1, cloud, torn):
         assert name in found or len(found) == 2
         assert c1.call("export", "jon", "-t", CODE).status == 0
 
-    deaths = each_death(c1, torn, ["export", "jon", "-d", "2h", "-t", CODE], check)
+    deaths = each_death(c1, ["export", "jon", "-d", "2h", "-t", CODE], check)
     assert {"send", "write", "fsync", "replace"} <= set(deaths)
 
 
@@ -69,7 +69,7 @@ def test_two_steps(c1, cloud):
         seen.append(len(cloud.calls) - before)
 
     seen = []
-    deaths = each_death(c1, torn=False, argv=["export", "admin", "-t", CODE], check=check)
+    deaths = each_death(c1, ["export", "admin", "-t", CODE], check, torn=False)
     assert deaths.count("send") == 2
     # Two calls were left to make, then one, then none.
     assert seen == sorted(seen, reverse=True)
@@ -77,7 +77,7 @@ def test_two_steps(c1, cloud):
     assert cloud.calls[-1].role in {ADM, None}
 
 
-def test_a_key_that_is_replaced(c1, cloud, torn):
+def test_a_key_that_is_replaced(c1, cloud):
     """`add` over a stored key with sessions: the old key or the new one, both readable, and nothing else broken."""
     c1.put_session("sts.GetSessionToken", "jon", M)
     c1.put_session("sts.AssumeRole", "ro")
@@ -89,11 +89,11 @@ def test_a_key_that_is_replaced(c1, cloud, torn):
         assert c1.items()["jon"]["AccessKeyID"] in {old, env["AWS_ACCESS_KEY_ID"]}
         assert c1.config.read_bytes() == config
 
-    assert "replace" in each_death(c1, torn, ["add", "--env", "jon"], check, env)
+    assert "replace" in each_death(c1, ["add", "--env", "jon"], check, env)
     assert c1.items()["jon"]["AccessKeyID"] == env["AWS_ACCESS_KEY_ID"]
 
 
-def test_a_section_that_is_added(c1, torn):
+def test_a_section_that_is_added(c1):
     """`add` of a new profile: the config file is the old one or the new one, byte for byte; the store can be read."""
     old = c1.config.read_bytes() + b"# the last word, without a newline"
     c1.config.write_bytes(old)
@@ -104,7 +104,7 @@ def test_a_section_that_is_added(c1, torn):
         seen.add(c1.config.read_bytes())
 
     env = {"AWS_ACCESS_KEY_ID": "AKIANEWKEYXXXXXXXXXX", "AWS_SECRET_ACCESS_KEY": "new"}
-    each_death(c1, torn, ["add", "--env", "fresh"], check, env)
+    each_death(c1, ["add", "--env", "fresh"], check, env)
     assert len(seen) == 2
     assert old in seen
     (new,) = seen - {old}
@@ -126,7 +126,7 @@ def test_what_is_removed(c1, argv):
         assert "other" in left
         assert "jon" in left or argv[0] == "remove"
 
-    assert "unlink" in each_death(c1, torn=False, argv=argv, check=check)
+    assert "unlink" in each_death(c1, argv, check, torn=False)
 
 
 # Somebody who types this whenever a passphrase is asked for.
@@ -164,13 +164,13 @@ def test_a_passphrase_that_is_changed(c1, torn, finish):
         assert not [name for name in os.listdir(c1.path) if name.startswith(".strongroom-passwd-")]
         outcomes.append(found.index(before))
 
-    deaths = each_death(c1, torn, ["passwd"], check, prelude=TYPES.format("next"))
+    deaths = each_death(c1, ["passwd"], check, prelude=TYPES.format("next"), torn=torn)
     assert deaths.count("replace") == 4  # the journal, and three items
     assert outcomes == sorted(outcomes)
     assert set(outcomes) == {0, 1}
 
 
-def test_a_vault_that_is_backed_up(c1, torn):
+def test_a_vault_that_is_backed_up(c1):
     """`backup` over an older one: the old file or the new, and nobody else may read either."""
     identity = pyrage.x25519.Identity.generate()
     path = c1.path / "vault.age"
@@ -183,12 +183,12 @@ def test_a_vault_that_is_backed_up(c1, torn):
         assert path.stat().st_mode & 0o777 == 0o600
         counts.append(len(pyrage.decrypt(path.read_bytes(), [identity]).splitlines()) - 1)
 
-    assert "replace" in each_death(c1, torn, argv, check)
+    assert "replace" in each_death(c1, argv, check)
     assert counts == sorted(counts)
     assert set(counts) == {1, 2}
 
 
-def test_a_vault_that_is_restored(c1, torn):
+def test_a_vault_that_is_restored(c1):
     """`restore` over a changed key: the one of the backup or the other, and then there is a copy of that."""
     identity = pyrage.x25519.Identity.generate()
     (c1.path / "key.txt").write_text(f"{identity}\n")
@@ -205,7 +205,7 @@ def test_a_vault_that_is_restored(c1, torn):
             [copy] = c1.path.rglob("replaced-*.age")
             assert b'"Key":"jon"' in pyrage.decrypt(copy.read_bytes(), [identity])
 
-    each_death(c1, torn, ["restore", "-y", "-i", str(c1.path / "key.txt"), str(path)], check)
+    each_death(c1, ["restore", "-y", "-i", str(c1.path / "key.txt"), str(path)], check)
     assert seen == {old["AccessKeyID"], new}
 
 
@@ -222,10 +222,10 @@ def test_files_that_are_set_aside(c1):
         assert c1.call("doctor", "--reset", "-y").status == 0
         assert list(c1.keys.iterdir()) == []
 
-    assert each_death(c1, torn=False, argv=["doctor", "--reset", "-y"], check=check).count("rename") == 2
+    assert each_death(c1, ["doctor", "--reset", "-y"], check, torn=False).count("rename") == 2
 
 
-def test_import(home, torn):
+def test_import(home):
     """At no moment is a key neither in the file nor in the keystore; the next run completes it."""
     path = home.path / ".aws" / "credentials"
     path.parent.mkdir()
@@ -240,11 +240,11 @@ def test_import(home, torn):
         assert path.read_text() == "# mine\n[jon]\nregion = x\n"
         assert home.items()["jon"]["SecretAccessKey"] == "secret+of/jon"
 
-    deaths = each_death(home, torn, ["import", "--yes"], check)
+    deaths = each_death(home, ["import", "--yes"], check)
     assert deaths.count("replace") == 2
 
 
-def test_migrate_backend(home, torn):
+def test_migrate_backend(home):
     """At no moment is a key in neither keystore; the next run completes it."""
     home.put_key("jon")
     other = home.path / "elsewhere" / "keys"
@@ -257,5 +257,5 @@ def test_migrate_backend(home, torn):
         assert (home.item_names(), items.names(str(other))) == ([], ["jon"])
         assert items.read(str(other), "jon", PASSPHRASE)["SecretAccessKey"] == "secret+of/jon"
 
-    deaths = each_death(home, torn, argv, check)
+    deaths = each_death(home, argv, check)
     assert {"replace", "unlink"} <= set(deaths)
