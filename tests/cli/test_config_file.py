@@ -92,6 +92,17 @@ def test_changed_meanwhile(home, settings):
         config_file.shown(settings, NEW)
 
 
+def test_read_only(home, settings, monkeypatch):
+    """Its owner has said that it should not change; that it could be replaced is no reason to."""
+    home.config.touch(0o400)
+    monkeypatch.setattr(os, "access", lambda path, mode: (path, mode) != (str(home.config), os.W_OK))  # root may write
+    with pytest.raises(ConfigError) as caught:
+        add(settings)
+    assert (caught.value.message, caught.value.hint) == (
+        f"cannot write the config file {home.config}: it is read-only", "check its mode, or leave out --write"
+    )  # fmt: skip
+
+
 def test_no_regular_file(home, settings):
     """Refused beforehand, with what to do instead."""
     os.mkdir(home.config)

@@ -68,6 +68,9 @@ def check_section(
     if os.path.exists(path) and not os.path.isfile(path):
         # A pipe, or /dev/null for "none": replacing it would take it away from everybody else.
         raise ConfigError(f"cannot write the config file {path}: not a regular file", otherwise)
+    if os.path.exists(path) and not os.access(path, os.W_OK):
+        # It could be replaced all the same, but somebody has said that it should not change.
+        raise ConfigError(f"cannot write the config file {path}: it is read-only", f"check its mode, or {otherwise}")
     try:
         ini.append_section("", section, values)
     except ValueError as error:

@@ -261,8 +261,6 @@ def _refresh(session: Session, world: SsoWorld) -> Token | None:
         elif sso.is_passing(error):
             raise
         return None
-    if not granted.refresh_token:  # then the one that we have goes on
-        granted = sso.Granted(granted.access_token, granted.lasts_seconds, refresh_token)
     return _keep(session, world, granted, registration, REFRESHED)
 
 
@@ -331,7 +329,7 @@ def _keep(
         "Strongroom": {"region": session.region},
     }
     try:
-        if granted.refresh_token:
+        if granted.refresh_token:  # else one that is stored goes on
             # First: the server may have forgotten the one before it.
             stored = {"refresh_token": granted.refresh_token, **clients.fields(registration)}
             world.own.put(REFRESH, session.label(), stored)
