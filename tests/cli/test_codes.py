@@ -90,6 +90,15 @@ def test_mfa_process_goes_before_a_seed(make):
     assert codes.code(with_process, 1) is None
 
 
+def test_the_mfa_process_of_the_target_is_for_its_device_only(make):
+    """A source without one has the target's, if the device is the same; its own goes first."""
+    target = profile("admin", mfa_serial=M, mfa_process="echo 222222")
+    codes = make("zenity", prompt="zenity", WINDOW="answer", WINDOW_ANSWER="000000", target=target)
+    assert codes.code(session_step(), 0) == "222222"
+    assert codes.code(session_step(mfa_process="echo 111111"), 0) == "111111"
+    assert codes.code(session_step(serial=M + "2"), 0) == "000000"
+
+
 def test_a_seed_is_for_its_device_only(make):
     """Profiles with another one are asked as ever."""
     codes = make("zenity", prompt="zenity", WINDOW="answer", WINDOW_ANSWER="000000")
