@@ -99,7 +99,7 @@ def store(c1, cloud):
     return c1, fill
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(keys=keys, temporary=temporary, argv=st.sampled_from(COMMANDS))
 @example(keys=set(NEAR_MISSES), temporary=set(), argv=("clear",))
 @example(keys=set(NEAR_MISSES), temporary=set(), argv=("export", "ro"))

@@ -6,6 +6,7 @@ They go faster without, and so does Python's collector of garbage if it leaves a
 import functools
 import gc
 import sys
+import threading
 
 import botocore.client
 import botocore.httpsession
@@ -13,6 +14,14 @@ import botocore.session
 import pytest
 
 from strongroom.aws import chain
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """The process that hands out the tests to xdist's workers runs none of our code."""
+    if session.config.getoption("numprocesses", None) and not hasattr(session.config, "workerinput"):
+        threading.settrace(None)
+        sys.settrace(None)
 
 
 def pytest_collection_finish() -> None:

@@ -146,7 +146,7 @@ class TestWhole:
 class TestNewKey:
     """A key that AWS does not know everywhere yet."""
 
-    @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=settings().max_examples // 4, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(delay=st.integers(0, 30), flaps=st.lists(st.booleans(), max_size=12))
     def test_delays(self, cloud, delay, flaps):
         """However late, and whichever of AWS's machines know the key: it is stored once it answers four times in a row."""
@@ -810,7 +810,7 @@ def test_a_crash_at_each_step(cloud, monkeypatch, mfa):
     } <= set(died)
 
 
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=settings().max_examples // 4, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(first=st.integers(1, 45), second=st.integers(1, 45), third=st.integers(1, 45), mfa=st.booleans())
 def test_crashes_of_those_who_go_on(cloud, first, second, third, mfa):
     """Whoever goes on may die too, again and again."""
