@@ -78,7 +78,8 @@ class SigningIn:
         try:
             self._terminal().close()
         except OSError:
-            return "there is no terminal here"
+            taken = self._settings.terminal_is_taken
+            return f"the terminal is not ours to write to: {taken}" if taken else "there is no terminal here"
         return ""
 
     def _terminal(self) -> IO[str]:
