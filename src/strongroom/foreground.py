@@ -1,4 +1,7 @@
-"""The terminal, lent to a program that a human is to answer, and taken back after it; not on Windows."""
+"""What programs that a human is to answer need of us: no Ctrl-C while they start, and the loan of the terminal.
+
+The latter not on Windows.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,30 @@ if TYPE_CHECKING:
 
 # The controlling terminal of whoever asks.
 TERMINAL = "/dev/tty"
+
+
+class Interrupts:
+    """Hold Ctrl-C back: between the start of the program and the moment from which it is looked after."""
+
+    def __init__(self) -> None:
+        self._caught = False
+        self._before = None
+        if threading.current_thread() is threading.main_thread():  # the only one that may
+            self._before = signal.getsignal(signal.SIGINT)
+        if callable(self._before):
+            signal.signal(signal.SIGINT, self._catch)
+
+    def _catch(self, _number: int, _frame: FrameType | None) -> None:
+        self._caught = True
+
+    def let_through(self) -> None:
+        """Let it have the effect that it had before; if it came meanwhile, now."""
+        before, self._before = self._before, None
+        if callable(before):
+            signal.signal(signal.SIGINT, before)
+            if self._caught:
+                signal.raise_signal(signal.SIGINT)
+
 
 if sys.platform != "win32":
 
@@ -37,28 +64,6 @@ if sys.platform != "win32":
             pass
         os.close(tty)
         return None
-
-    class Interrupts:
-        """Hold Ctrl-C back: between the start of the program and the moment from which it is looked after."""
-
-        def __init__(self) -> None:
-            self._caught = False
-            self._before = None
-            if threading.current_thread() is threading.main_thread():  # the only one that may
-                self._before = signal.getsignal(signal.SIGINT)
-            if callable(self._before):
-                signal.signal(signal.SIGINT, self._catch)
-
-        def _catch(self, _number: int, _frame: FrameType | None) -> None:
-            self._caught = True
-
-        def let_through(self) -> None:
-            """Let it have the effect that it had before; if it came meanwhile, now."""
-            before, self._before = self._before, None
-            if callable(before):
-                signal.signal(signal.SIGINT, before)
-                if self._caught:
-                    signal.raise_signal(signal.SIGINT)
 
     class Loan:
         """Make a process group the terminal's own for a while, as a shell does, and take the terminal back after it.

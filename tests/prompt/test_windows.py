@@ -1,6 +1,7 @@
 """zenity, kdialog and osascript: programs that open a window and print what was typed."""
 
 import os
+import signal
 import time
 
 import pytest
@@ -179,6 +180,25 @@ def test_a_program_that_cannot_be_started(name):
     with pytest.raises(PromptUnavailable) as caught:
         window.run([name], Place({}))
     assert caught.value.message.endswith(("no such file or directory", "it is no program"))
+
+
+def test_an_interrupt_while_the_window_opens(place, monkeypatch):
+    """It counts as soon as the window can be closed."""
+    opened = []
+
+    def start(*words, begin=window._start):
+        opened.append(begin(*words))
+        signal.raise_signal(signal.SIGINT)
+        return opened[0]
+
+    monkeypatch.setattr(window, "_start", start)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            bring("zenity", place("hang"))
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert opened[0].returncode == -signal.SIGKILL
 
 
 def test_an_interrupt_closes_the_window(place, tmp_path, monkeypatch):

@@ -43,21 +43,17 @@ def bring(question: Question, place: Place) -> str:
         PromptUnavailable: It has neither a terminal nor a desktop.
         PromptFailed: Nobody answered in time, or it is no pinentry.
     """
-    with _Tty(place) as tty:
-        process = window.start([_program(place)], place)
+    with _Tty(place) as tty, window.started([_program(place)], place, gently_seconds=GOODBYE_SECONDS) as process:
         assert process.stdin is not None  # noqa: S101 - for the type checker: they are pipes
         assert process.stdout is not None  # noqa: S101
-        with process:
-            try:
-                # A second more than it is told, so that it closes its window by itself.
-                dialogue = Dialogue(process.stdin, process.stdout, place.timeout_seconds + 1)
-                answer = _dialogue(dialogue, question, place, tty.path)
-            except NotAssuan as error:
-                raise PromptFailed(f"pinentry: {error}") from None
-            except TooLate:
-                raise _too_late(place) from None
-            finally:
-                window.end(process, gently_seconds=GOODBYE_SECONDS)
+        try:
+            # A second more than it is told, so that it closes its window by itself.
+            dialogue = Dialogue(process.stdin, process.stdout, place.timeout_seconds + 1)
+            answer = _dialogue(dialogue, question, place, tty.path)
+        except NotAssuan as error:
+            raise PromptFailed(f"pinentry: {error}") from None
+        except TooLate:
+            raise _too_late(place) from None
     text = answer.decode("utf-8", "surrogateescape")
     return text if question.hidden else text.strip()
 

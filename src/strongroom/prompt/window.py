@@ -8,12 +8,14 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING
 
+from strongroom import foreground
 from strongroom.errors import PromptDismissed, PromptFailed, PromptUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from strongroom.prompt.question import Place, Question
 
@@ -44,31 +46,50 @@ def run(argv: Sequence[str], place: Place) -> Printed:
         PromptFailed: It took too long, or printed too much.
     """
     name = os.path.basename(argv[0])
-    process = start(argv, place)
-    assert process.stdin is not None  # noqa: S101 - for the type checker: they are pipes
-    assert process.stdout is not None  # noqa: S101
-    assert process.stderr is not None  # noqa: S101
-    out, err = _Reader(process.stdout, stops=True), _Reader(process.stderr, stops=False)
-    with process:
+    with started(argv, place) as process:
+        assert process.stdin is not None  # noqa: S101 - for the type checker: they are pipes
+        assert process.stdout is not None  # noqa: S101
+        assert process.stderr is not None  # noqa: S101
+        out, err = _Reader(process.stdout, stops=True), _Reader(process.stderr, stops=False)
         process.stdin.close()
         try:
             process.wait(place.timeout_seconds)
         except subprocess.TimeoutExpired:
             raise PromptFailed(f"{name}: no answer within {place.timeout_seconds:g} seconds") from None
-        finally:
-            end(process)
         output, errors = out.content(), err.content()
     if len(output) > LIMIT_BYTES:
         raise PromptFailed(f"{name}: it printed more than {LIMIT_BYTES} bytes")
     return Printed(process.returncode, output, errors.decode("utf-8", "replace"))
 
 
-def start(argv: Sequence[str], place: Place) -> subprocess.Popen[bytes]:
+@contextmanager
+def started(argv: Sequence[str], place: Place, *, gently_seconds: float = 0) -> Iterator[subprocess.Popen[bytes]]:
     """Start a program with a pipe to each of its streams, in a session of its own: no terminal, no signals of ours.
+
+    At the end it is ended, whatever happens meanwhile.
+
+    Args:
+        argv: The program and its words.
+        place: Whose environment it has.
+        gently_seconds: How long it has to end by itself.
 
     Raises:
         PromptUnavailable: It cannot be started.
     """
+    # Ctrl-C may come when the window is there already and nobody knows of it yet.
+    interrupts = foreground.Interrupts()
+    try:
+        with _start(argv, place) as process:
+            try:
+                interrupts.let_through()
+                yield process
+            finally:
+                end(process, gently_seconds=gently_seconds)
+    finally:
+        interrupts.let_through()
+
+
+def _start(argv: Sequence[str], place: Place) -> subprocess.Popen[bytes]:
     try:
         return subprocess.Popen(
             argv,
@@ -84,7 +105,7 @@ def start(argv: Sequence[str], place: Place) -> subprocess.Popen[bytes]:
 
 
 def end(process: subprocess.Popen[bytes], *, gently_seconds: float = 0) -> None:
-    """End a program that `start` started, and what it started, if it has not ended."""
+    """End a program that `started` started, and what it started, if it has not ended."""
     if process.poll() is not None:
         return
     if sys.platform == "win32":
