@@ -291,6 +291,24 @@ def test_the_end(path, made):
     FileCredentials(str(path), {}, Log(), wants_session_token=False).close()
 
 
+def test_the_end_while_it_begins(path, made, monkeypatch):
+    """It is begun by another thread than the one that ends it."""
+    write(path)
+    files, threads = [], []
+
+    def close(thread, start=threading.Thread.start):
+        files[0].close()
+        threads.append(thread)
+        start(thread)
+
+    begin = FileCredentials.start
+    monkeypatch.setattr(FileCredentials, "start", lambda file: (files.append(file), begin(file)))
+    monkeypatch.setattr(threading.Thread, "start", close)
+    made()
+    threads[0].join(30)
+    assert not threads[0].is_alive()
+
+
 def test_no_secret_is_told(path, log, made):
     """Whatever is wrong with the file."""
     for text in (

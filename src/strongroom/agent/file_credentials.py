@@ -95,8 +95,9 @@ class FileCredentials:
                 )
             else:
                 self._log.info(f"Loaded file-based credentials from: {self._path}")
-        self._thread = threading.Thread(target=self._watch, name="credentials file", daemon=True)
-        self._thread.start()
+        thread = threading.Thread(target=self._watch, name="credentials file", daemon=True)
+        thread.start()
+        self._thread = thread  # not before: `close` may be called by another thread meanwhile
 
     def close(self) -> None:
         """Read it no more."""
