@@ -360,11 +360,12 @@ class FileWriter:
             return  # records are lost, and counted, until `reopen`
 
     def _pack(self) -> None:
-        self._packing = threading.Thread(target=self._compress, name="log-archive", daemon=True)
+        packing = threading.Thread(target=self._compress, name="log-archive", daemon=True)
         try:
-            self._packing.start()
-        except RuntimeError:  # no more threads can be had
-            self._packing = None
+            packing.start()
+        except RuntimeError:
+            return  # no more threads can be had
+        self._packing = packing  # not before: `settle` may be called by another thread meanwhile
 
     def _compress(self) -> None:
         """Compress the full file and number it, in a thread; what fails is tried again when the next one is full."""
