@@ -46,6 +46,7 @@ def test_what_gpg_says(complaint, kind, message):
         ("age: error: no identity matched any of the recipients", KeystoreLocked, "it: its identity is not here"),
         ("age: error: incorrect passphrase", KeystoreLocked, "it: wrong passphrase"),
         ("age: error: failed to read header: EOF", ItemDamaged, "item 'jon' is damaged: age cannot decrypt it"),
+        ("age: error: unexpected EOF", ItemDamaged, "item 'jon' is damaged: age cannot decrypt it"),
         (
             "age: error: write: no space left",
             KeystoreError,

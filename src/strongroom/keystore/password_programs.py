@@ -129,7 +129,7 @@ def _passage_failed(outcome: Outcome, what: str, key: str) -> StrongroomError:
     for saying, kind, reason, hint in _AGE:
         if saying in outcome.complaint:
             return kind(f"{what}: {reason}", hint)
-    if re.search(r"failed to (read header|decrypt and authenticate)", outcome.complaint):
+    if re.search(r"failed to (read header|decrypt and authenticate)|unexpected EOF|last chunk is empty", outcome.complaint):
         return ItemDamaged(key, f"item {key!r} is damaged: age cannot decrypt it")
     return _failed("passage", outcome, what)
 
