@@ -33,6 +33,8 @@ _GPG: dict[int, tuple[type[StrongroomError], str, str]] = {
 }
 # What shows that the key was there and the content was not.
 _BROKEN = {"NODATA", "BADMDC", "DECRYPTION_KEY"}
+# What age says of a file that is not whole, or was changed.
+_CUT_SHORT = re.compile("failed to (read header|decrypt and authenticate)|unexpected EOF|last chunk is empty")
 # age's last line, whatever the error.
 _REPORT = "age: report unexpected"
 _AGE = (
@@ -129,7 +131,7 @@ def _passage_failed(outcome: Outcome, what: str, key: str) -> StrongroomError:
     for saying, kind, reason, hint in _AGE:
         if saying in outcome.complaint:
             return kind(f"{what}: {reason}", hint)
-    if re.search(r"failed to (read header|decrypt and authenticate)|unexpected EOF|last chunk is empty", outcome.complaint):
+    if _CUT_SHORT.search(outcome.complaint):
         return ItemDamaged(key, f"item {key!r} is damaged: age cannot decrypt it")
     return _failed("passage", outcome, what)
 
