@@ -1,4 +1,5 @@
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -334,6 +335,38 @@ def test_going_on_without_a_stop(terminal):
     assert module.ask("Q: ", echo="stars", terminal=path) == "123"
     typist.join()
     assert shown == [b"Q: ", b"*", b"*", b"Q: **"]
+
+
+def test_a_stop_before_anything_is_read(terminal, monkeypatch):
+    """Between the question and the first look at the keys: it is asked again all the same."""
+    path, master, slave = terminal
+    before = termios.tcgetattr(slave)
+    enter = module._Question._enter
+    shown = []
+
+    def enter_and_stop(question):
+        enter(question)
+        shown.append(os.read(master, 100))
+        monkeypatch.setattr(module._Question, "_enter", enter)
+        termios.tcsetattr(slave, termios.TCSANOW, before)  # by the shell, which has the terminal meanwhile
+        os.kill(os.getpid(), signal.SIGCONT)
+
+    def answer():
+        if select.select([master], [], [], 20)[0]:
+            shown.append(os.read(master, 100))
+        os.write(master, b"1\r")
+
+    monkeypatch.setattr(module._Question, "_enter", enter_and_stop)
+    typist = threading.Thread(target=answer)
+
+    def begin(question, read=module._Question._read):
+        typist.start()
+        read(question)
+
+    monkeypatch.setattr(module._Question, "_read", begin)
+    assert module.ask("Q: ", echo="stars", terminal=path) == "1"
+    typist.join()
+    assert shown == [b"Q: ", b"Q: "]
 
 
 # No terminal

@@ -200,6 +200,7 @@ else:
             self._reading = False
             self._caught: int | None = None
             self._stop_waits = False
+            self._went_on = False
             self._background = False
 
         def run(self) -> None:
@@ -235,6 +236,8 @@ else:
             if self._stop_waits:
                 self._stop_waits = False
                 signal.raise_signal(signal.SIGTSTP)
+            elif self._went_on:
+                self._go_on()
             while not self._line.done and not self._line.dismissed:
                 byte = os.read(self._descriptor, 1)
                 if not byte:
@@ -298,12 +301,17 @@ else:
             """Give the terminal back while we are stopped, and ask again when we go on."""
             if not self._reading:
                 self._stop_waits = self._stop_waits or number == signal.SIGTSTP
+                self._went_on = self._went_on or number == signal.SIGCONT
                 return
             if number == signal.SIGTSTP:
                 self._leave()
                 signal.signal(signal.SIGTSTP, signal.SIG_DFL)
                 signal.raise_signal(signal.SIGTSTP)
                 signal.signal(signal.SIGTSTP, self._on_stop)
+            self._go_on()
+
+        def _go_on(self) -> None:
+            """Ask again if need be, after a stop."""
             if not _is_ours(self._descriptor):
                 self._background, self._reading = True, False
                 raise _Ended
