@@ -57,4 +57,4 @@ class Gpg:
 
     def close(self):
         self.end()
-        shutil.rmtree(self.home)
+        shutil.rmtree(self.home, ignore_errors=True)  # the agent removes its sockets meanwhile
